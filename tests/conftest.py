@@ -1,0 +1,51 @@
+"""Fixtures for every test: real ``twistd`` processes, and the programs that they are tried with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from processes import Twistd
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """Return the list to which every event that is logged is added as text."""
+    texts: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        texts.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observe)
+    yield texts
+    globalLogPublisher.removeObserver(observe)
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Twistd]]:
+    """Return a function that starts the service in the foreground, with options of ``twistd tsserv``."""
+    started: list[Twistd] = []
+
+    def start(*options: str) -> Twistd:
+        service = Twistd(tmp_path, *options)
+        started.append(service)
+        service.wait_until_up()
+        return service
+
+    yield start
+    for service in started:
+        service.end()
+
+
+def program(name: str) -> str:
+    """Return the path of a program; where it is missing, skip the test, or fail it in CI."""
+    path = shutil.which(name)
+    if path is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs the program {name}")
+    return path

@@ -1,0 +1,132 @@
+"""Real ``twistd`` processes, and plain sockets to talk to them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+TWISTD = Path(sysconfig.get_path("scripts")) / "twistd"
+
+# How long an event may take on the slowest machine, in seconds; reached only by a failing test.
+PATIENCE = 30.0
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment for a twistd: ours, and what coverage needs if it measures this run."""
+    if not any(name.startswith("COVERAGE_PROCESS") for name in os.environ):
+        return os.environ
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).with_name("coverage_at_signal"))}
+
+
+def run_twistd(
+    folder: Path, *arguments: str, prefix: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run a ``twistd`` that ends at once, as it does with bad arguments or when it goes to the background."""
+    return subprocess.run(
+        [*prefix, TWISTD, *arguments],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+def wait_until(happened: Callable[[], bool], what: str) -> None:
+    """Wait for an event that nothing announces."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.01)
+
+
+class Twistd:
+    """``twistd -n tsserv`` on a port of 127.0.0.1 that the system chooses."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        """
+        :param folder: where it runs.
+        :param options: of ``twistd tsserv``; a later one takes the place of an earlier one.
+        """
+        self.process = subprocess.Popen(
+            [TWISTD, "-n", "--pidfile=", "tsserv", "--port=0", "--interface=127.0.0.1", *options],
+            cwd=folder,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    @property
+    def output(self) -> str:
+        """All that it has printed."""
+        return "".join(self._lines)
+
+    def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
+        """Wait until it has printed ``pattern`` ``count`` times; return the last match."""
+
+        def found() -> list[re.Match[str]]:
+            return list(re.finditer(pattern, self.output))
+
+        with self._news:
+            self._news.wait_for(lambda: len(found()) >= count or self._ended, PATIENCE)
+        assert len(found()) >= count, f"no {pattern!r} in:\n{self.output}"
+        return found()[count - 1]
+
+    def wait_until_up(self) -> None:
+        """Wait until it says that it listens."""
+        self.wait_for(r"waiting for connection\.\.\.\n")
+        self.port = int(self.wait_for(r"listening on \S+:(\d+)\n")[1])
+
+    def connect(self, host: str = "127.0.0.1") -> socket.socket:
+        """Return a new connection to it."""
+        return socket.create_connection((host, self.port), PATIENCE)
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, and return the exit status as :mod:`subprocess` has it."""
+        self.process.send_signal(signal_number)
+        status = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return status
+
+    def end(self) -> None:
+        """End it if it runs, and let go of its output."""
+        if self.process.poll() is None:
+            self.stop()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Read exactly ``size`` bytes."""
+    data = b""
+    while len(data) < size:
+        piece = connection.recv(size - len(data))
+        assert piece, f"closed after {len(data)} of {size} bytes"
+        data += piece
+    return data
