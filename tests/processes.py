@@ -15,6 +15,9 @@ from pathlib import Path
 
 TWISTD = Path(sysconfig.get_path("scripts")) / "twistd"
 
+#: A stamp of the default format.
+STAMP = re.compile(rb"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ")
+
 # How long an event may take on the slowest machine, in seconds; reached only by a failing test.
 PATIENCE = 30.0
 
@@ -52,15 +55,17 @@ def wait_until(happened: Callable[[], bool], what: str) -> None:
 class Twistd:
     """``twistd -n tsserv`` on a port of 127.0.0.1 that the system chooses."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, preexec_fn: Callable[[], None] | None = None) -> None:
         """
         :param folder: where it runs.
         :param options: of ``twistd tsserv``; a later one takes the place of an earlier one.
+        :param preexec_fn: called in the new process before it becomes twistd.
         """
         self.process = subprocess.Popen(
             [TWISTD, "-n", "--pidfile=", "tsserv", "--port=0", "--interface=127.0.0.1", *options],
             cwd=folder,
             env=environment(),
+            preexec_fn=preexec_fn,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

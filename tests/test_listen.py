@@ -10,10 +10,10 @@ from io import StringIO
 import pytest
 from twisted.application.internet import TCPServer
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 
 from tsserv.listen import CannotStart, Listener
-from tsserv.protocol import TimestampFactory
 
 
 class FailingReactor(MemoryReactorClock):
@@ -29,7 +29,7 @@ class FailingReactor(MemoryReactorClock):
 
 def listener(interface: str = "127.0.0.1") -> Listener:
     """Return a listener on port 4711."""
-    return Listener(4711, TimestampFactory(bytes), interface=interface, backlog=9)
+    return Listener(4711, Factory(), interface=interface, backlog=9)
 
 
 def test_is_a_tcp_server_and_says_where_it_listens(logged: list[str]) -> None:
@@ -40,7 +40,7 @@ def test_is_a_tcp_server_and_says_where_it_listens(logged: list[str]) -> None:
     assert logged == []
     service.startService()
     [(port, factory, backlog, interface)] = reactor.tcpServers
-    assert (port, type(factory), backlog, interface) == (4711, TimestampFactory, 9, "127.0.0.1")
+    assert (port, type(factory), backlog, interface) == (4711, Factory, 9, "127.0.0.1")
     # MemoryReactor's ports say that they are on 0.0.0.0 whatever they were asked for.
     assert logged == ["listening on 0.0.0.0:4711", "waiting for connection..."]
 

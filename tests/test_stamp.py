@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from tsserv.stamp import Stamp
 
+MOMENT = 1795422158.25  # Mon Nov 23 08:22:38 2026 UTC
+
 
 @pytest.fixture
-def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the process in a time zone that is not UTC."""
+def _zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the process three and a half hours east of UTC."""
     monkeypatch.setenv("TZ", "XYZ-03:30")
     time.tzset()
     yield
@@ -20,26 +24,56 @@ def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-@pytest.mark.usefixtures("set_zone")
-def test_is_ctime_in_brackets_in_local_time() -> None:
-    assert Stamp(lambda: 1795422158.9)() == b"[Mon Nov 23 11:52:38 2026] "
+@pytest.mark.usefixtures("_zone")
+@pytest.mark.parametrize(
+    ("time_format", "local", "utc"),
+    [
+        ("ctime", b"[Mon Nov 23 11:52:38 2026] ", b"[Mon Nov 23 08:22:38 2026] "),
+        ("iso8601", b"[2026-11-23T11:52:38.250000+03:30] ", b"[2026-11-23T08:22:38.250000+00:00] "),
+        ("unix", b"[1795422158.250000] ", b"[1795422158.250000] "),
+        ("%H.%M", b"[11.52] ", b"[08.22] "),
+        ("%d/%m %f %z %Z", b"[23/11 250000 +0330 XYZ] ", b"[23/11 250000 +0000 UTC] "),
+        ("\u00e4 %Y", "[\u00e4 2026] ".encode(), "[\u00e4 2026] ".encode()),
+    ],
+)
+def test_formats_in_local_time_and_utc(time_format: str, local: bytes, utc: bytes) -> None:
+    assert Stamp(time_format, clock=lambda: MOMENT)() == local
+    assert Stamp(time_format, utc=True, clock=lambda: MOMENT)() == utc
 
 
-def test_is_27_bytes_for_any_day() -> None:
-    for day in range(0, 40 * 365):
-        assert len(Stamp(lambda day=day: day * 86400.0)()) == 27  # type: ignore[misc]
+@pytest.mark.parametrize(
+    ("time_format", "message"),
+    [
+        ("", "not ctime, iso8601, unix or a pattern with a % in it"),
+        ("CTIME", "not ctime, iso8601, unix or a pattern with a % in it"),
+        ("%H%n%M", "a stamp holds no newline and no ']'"),
+        ("%H\n", "a stamp holds no newline and no ']'"),
+        ("%H]", "a stamp holds no newline and no ']'"),
+        ("%H \udcff", "cannot be encoded in UTF-8"),
+        ("%H" * 200, "gives a stamp of 403 bytes; 256 is the most"),
+    ],
+)
+def test_bad_formats_are_refused(time_format: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Stamp(time_format)
 
 
-def test_changes_with_the_second_and_is_formatted_once_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    formatted: list[float] = []
+def test_ctime_is_what_c_gives() -> None:
+    for day in range(0, 40 * 365, 3):
+        second = day * 86401
+        stamp = Stamp(clock=lambda second=second: float(second))  # type: ignore[misc]
+        assert stamp() == f"[{time.ctime(second)}] ".encode()
+        assert len(stamp()) == stamp.longest == 27
 
-    def ctime(second: float, ctime: Callable[[float], str] = time.ctime) -> str:
-        formatted.append(second)
-        return ctime(second)
 
-    monkeypatch.setattr(time, "ctime", ctime)
+def test_the_longest_stamp_of_a_year_is_known() -> None:
+    assert Stamp("%A %B", clock=lambda: MOMENT).longest == len("[Wednesday September] ")
+
+
+@pytest.mark.parametrize("time_format", ["ctime", "%H:%M:%S"])
+def test_a_stamp_of_whole_seconds_is_formatted_once_in_a_second(time_format: str) -> None:
     now = [100.0]
-    stamp = Stamp(lambda: now[0])
+    stamp = Stamp(time_format, clock=lambda: now[0])
     first = stamp()
     now[0] = 100.999
     assert stamp() is first
@@ -47,11 +81,25 @@ def test_changes_with_the_second_and_is_formatted_once_in_it(monkeypatch: pytest
     assert stamp() != first
     now[0] = 100.5  # a clock may be set back
     assert stamp() == first
-    assert formatted == [100, 101, 100]
+
+
+def test_microseconds_are_those_of_now() -> None:
+    now = [100.5]
+    stamps = {name: Stamp(name, utc=True, clock=lambda: now[0]) for name in ("iso8601", "unix", "%S.%f")}
+    assert [stamp() for stamp in stamps.values()] == [
+        b"[1970-01-01T00:01:40.500000+00:00] ",
+        b"[100.500000] ",
+        b"[40.500000] ",
+    ]
+    now[0] = 100.000001
+    assert [stamp() for stamp in stamps.values()] == [
+        b"[1970-01-01T00:01:40.000001+00:00] ",
+        b"[100.000001] ",
+        b"[40.000001] ",
+    ]
 
 
 def test_takes_the_system_clock_by_default() -> None:
-    before = int(time.time())
-    stamp = Stamp()()
-    after = int(time.time())
-    assert stamp.decode() in [f"[{time.ctime(second)}] " for second in range(before, after + 1)]
+    before = datetime.now(timezone.utc)
+    text = Stamp("iso8601")().decode().strip("[] ")
+    assert timedelta(0) <= datetime.fromisoformat(text) - before < timedelta(seconds=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -13,7 +14,13 @@ from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 from zope.interface.verify import verifyObject
 
+from tsserv.admission import most_connections
+from tsserv.logs import LogFile
+from tsserv.stamp import Stamp
 from tsserv.tap import Options, makeService
+
+RANGE = "is not a whole number from 0 to 2147483647"
+SECONDS = "is not a number of seconds from 0 to 31536000"
 
 
 def parse(*arguments: str) -> Options:
@@ -24,17 +31,50 @@ def parse(*arguments: str) -> Options:
 
 
 def test_defaults() -> None:
-    assert parse() == {"port": 21567, "interface": None, "backlog": 4096, "logfile": None}
-
-
-def test_every_option_has_effect_long_and_short() -> None:
-    assert parse("--port=0", "--interface=::", "--backlog=1") == parse("-p0", "-i::", "--backlog", "1")
-    assert parse("-p65535", "-i127.0.0.1") | {"logfile": 1} == {
-        "port": 65535,
-        "interface": "127.0.0.1",
+    options = dict(parse())
+    assert options.pop("stamp")() == Stamp()()
+    assert options == {
+        "port": 21567,
+        "interface": None,
         "backlog": 4096,
-        "logfile": 1,
+        "logfile": None,
+        "framing": "chunk",
+        "time-format": "ctime",
+        "utc": 0,
+        "max-connections": most_connections(),
+        "max-connections-per-host": 0,
+        "idle-timeout": 0.0,
+        "stall-timeout": 60.0,
+        "drain-timeout": 5.0,
     }
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("--port=0", 0),
+        ("-p65535", 65535),
+        ("--interface=::", "::"),
+        ("-i127.0.0.1", "127.0.0.1"),
+        ("--backlog=1", 1),
+        ("--framing=line", "line"),
+        ("--time-format=%H", "%H"),
+        ("--utc", 1),
+        ("--max-connections=1", 1),
+        ("--max-connections-per-host=1", 1),
+        ("--idle-timeout=0.25", 0.25),
+        ("--stall-timeout=31536000", 31536000.0),
+        ("--drain-timeout=0", 0.0),
+    ],
+)
+def test_every_option_takes_its_value(argument: str, value: object) -> None:
+    short = {"-p": "port", "-i": "interface"}
+    name = short.get(argument[:2]) or argument[2:].partition("=")[0]
+    assert parse(argument)[name] == value
+
+
+def test_the_stamp_is_that_of_the_time_format() -> None:
+    assert re.fullmatch(rb"\[.{26}\+00:00\] ", parse("--time-format=iso8601", "--utc")["stamp"]())
 
 
 @pytest.mark.parametrize(
@@ -54,6 +94,16 @@ def test_every_option_has_effect_long_and_short() -> None:
         (["--interface=eth0"], "--interface: 'eth0' is not an IPv4 or IPv6 address"),
         (["--interface=[::1]"], "--interface: '[::1]' is not an IPv4 or IPv6 address"),
         (["--interface=\udcff"], "--interface: '\\udcff' is not an IPv4 or IPv6 address"),
+        (["--framing=lines"], "--framing: 'lines' is not one of chunk, line"),
+        (["--time-format=x"], "--time-format: 'x': not ctime, iso8601, unix or a pattern with a % in it"),
+        (["--time-format=%n"], "--time-format: '%n': gives '\\n'; a stamp holds no newline and no ']'"),
+        (["--max-connections=0"], "--max-connections: '0' is not a whole number from 1 to 2147483647"),
+        (["--max-connections-per-host=-1"], f"--max-connections-per-host: '-1' {RANGE}"),
+        *(
+            ([f"--{name}-timeout={text}"], f"--{name}-timeout: {text!r} {SECONDS}")
+            for name in ("idle", "stall", "drain")
+            for text in ("", "-1", "nan", "inf", "1e3", "31536001", "1s", ".5")
+        ),
         (["--port"], "option --port requires argument"),
         (["--speed=9"], "option --speed not recognized"),
         (["-x"], "option -x not recognized"),
@@ -91,19 +141,30 @@ def test_the_umask_decides_who_may_read_the_log_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o640
 
 
+def test_more_connections_than_descriptors_are_refused() -> None:
+    most = most_connections()
+    assert parse(f"--max-connections={most}")["max-connections"] == most
+    with pytest.raises(UsageError) as caught:
+        parse(f"--max-connections={most + 1}")
+    assert str(caught.value) == (
+        f"--max-connections: {most + 1} is more than the {most} "
+        "for which the process has descriptors (ulimit -n)"
+    )
+
+
 def test_the_service_is_a_multiservice_around_a_tcp_server() -> None:
     service = makeService(parse("--port=0"))
     assert isinstance(service, MultiService)
-    [listener] = service
-    assert isinstance(listener, TCPServer)
+    [listener] = [part for part in service if isinstance(part, TCPServer)]
     assert (listener.args[0], listener.kwargs) == (0, {"interface": "0.0.0.0", "backlog": 4096})
 
 
-def test_a_log_file_is_a_service_before_the_listener(tmp_path: Path) -> None:
+def test_the_log_file_is_the_parent_of_all(tmp_path: Path) -> None:
     config = parse("--logfile", str(tmp_path / "log"))
-    names = [type(service).__name__ for service in makeService(config)]
+    service = makeService(config)
     config["logfile"].close()
-    assert names == ["LogFile", "Listener"]
+    assert isinstance(service, LogFile)
+    assert [type(part).__name__ for part in service] == ["Connections", "Signals", "Listener"]
 
 
 def test_the_plugin_is_found_and_leads_here() -> None:

@@ -22,6 +22,8 @@ def test_the_foreground_says_what_it_does_and_ends_by_sigterm(serve: Callable[..
     with service.connect() as client:
         client.sendall(b"x")
         receive(client, 28)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
     # twistd ends by the signal that it got (0 in Twisted before 22.10)
     assert service.stop() in (0, -signal.SIGTERM)
     said = re.findall(r"\[tsserv\S+\] (.*)", service.output)
@@ -38,8 +40,9 @@ def test_its_own_log_holds_its_own_lines_and_is_appended_to(
     path = tmp_path / "own.log"
     for runs in (1, 2):
         service = serve("--logfile=own.log")
-        service.connect().close()
-        service.wait_for("connected from")
+        with service.connect() as client:
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
         service.stop()
         lines = path.read_text().splitlines()
         assert len(lines) == 3 * runs

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
-from processes import Twistd, receive
-
-STAMP = re.compile(rb"\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ")
+from processes import STAMP, Twistd, receive
 
 INPUTS = {
     "newline": b"\n",

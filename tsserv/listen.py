@@ -6,9 +6,12 @@ import sys
 
 from twisted.application.internet import TCPServer
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+
+from tsserv.transport import SlimServer
 
 _log = Logger()
 
@@ -58,6 +61,8 @@ class Listener(TCPServer):
             _log.critical("{message}", message=message)
             print(message, file=sys.__stderr__)  # sys.stderr has become the log
             raise CannotStart(message) from error
+        assert self._port is not None
+        self._port.transport = SlimServer
 
     def startService(self) -> None:
         """Say where it listens: which port, if the system chose it."""
@@ -66,3 +71,15 @@ class Listener(TCPServer):
         address: IPv4Address | IPv6Address = self._port.getHost()
         _log.info("listening on {where}", where=_host_port(address.host, address.port))
         _log.info("waiting for connection...")
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Listen no more, but serve whoever is already connected to the system and waits to be accepted.
+
+        :return: fires when the port is closed.
+        """
+        assert self._port is not None
+        self._port.numberAccepts = self.kwargs["backlog"]
+        self._port.doRead()
+        stopped: Deferred[None] = super().stopService()
+        return stopped

@@ -2,58 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from tsserv.admission import plain_host
+from tsserv.connections import Connections
+from tsserv.framing import Answer, ChunkFraming, LineFraming
 
 _log = Logger()
 
 
-def host_of(address: IPv4Address | IPv6Address) -> str:
-    """Return the host of ``address``, an IPv4 client of an IPv6 listener (``::ffff:192.0.2.1``) as IPv4."""
-    host: str = address.host
-    # Only IPv4-mapped addresses are written with dots (RFC 5952, section 5).
-    return host.removeprefix("::ffff:") if "." in host else host
-
-
+@implementer(IHalfCloseableProtocol)
 class TimestampProtocol(Protocol):
     """
-    Answers each chunk with the time and the chunk; any bytes are welcome.
+    Answers each chunk, in one write; any bytes are welcome.
 
-    :param stamp: returns what stands before an answer, as :class:`tsserv.stamp.Stamp` does.
+    :param answer: makes the answer to a chunk.
+    :param read_size: how many bytes to read at once.
+    :param connections: is told when the connection begins and ends, and watches it meanwhile.
+    :param host: the client's, for the log.
     """
 
-    transport: ITCPTransport
+    # Ten thousand of them may be idle.
+    __slots__ = (
+        "_answer",
+        "_connections",
+        "_read_size",
+        "connected",
+        "host",
+        "quiet_since",
+        "seen",
+        "sent",
+        "taken",
+        "taken_since",
+        "transport",
+    )
 
-    def __init__(self, stamp: Callable[[], bytes]) -> None:
-        self._stamp = stamp
+    transport: Connection
+
+    def __init__(self, answer: Answer, read_size: int, connections: Connections, host: str) -> None:
+        self._answer = answer
+        self._read_size = read_size
+        self._connections = connections
+        self.host = host
+        # For tsserv.connections.Peer: as yet nothing has been seen and nothing waits.
+        self.sent = 0
+        self.seen = self.taken = -1
+        self.quiet_since = self.taken_since = 0.0
+        self.connected = 0
 
     def connectionMade(self) -> None:
-        """Have small answers sent at once and dead peers noticed, and log who has come."""
+        """Set up the connection: small answers at once, dead peers noticed, backpressure."""
+        self._connections.opened(self)
+        _log.info("...connected from: {host}", host=self.host)
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
-        _log.info("...connected from: {host}", host=host_of(self.transport.getPeer()))
+        self.transport.bufferSize = self._read_size
+        # The transport is the producer of its own answers: it stops reading while too many are unsent.
+        self.transport.registerProducer(self.transport, streaming=True)
 
     def dataReceived(self, data: bytes) -> None:
-        """Answer one chunk, in one write: the stamp of now and the chunk."""
-        self.transport.write(self._stamp() + data)
+        """Answer one chunk."""
+        answer = self._answer(data)
+        self.sent += len(answer)
+        self.transport.write(answer)
+
+    def readConnectionLost(self) -> None:
+        """The client has sent all that it wants to: close once it has its answers."""
+        self.finish()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: the writing side is never closed alone."""
+
+    def finish(self) -> None:
+        """Read no more, and close once every answer has been sent."""
+        # With a producer that is paused the connection would stay for ever.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """Make room for another connection."""
+        self._connections.closed(self)
 
 
 class TimestampFactory(Factory):
     """
-    Makes a :class:`TimestampProtocol` for each connection.
+    Makes a :class:`TimestampProtocol` for each connection that may come.
 
-    :param stamp: as the protocol's.
+    :param framing: where the stamps go.
+    :param connections: says which connections may come.
     """
 
     noisy = False  # the service itself says where it listens
 
-    def __init__(self, stamp: Callable[[], bytes]) -> None:
-        self._stamp = stamp
+    def __init__(self, framing: ChunkFraming | LineFraming, connections: Connections) -> None:
+        self._framing = framing
+        self._connections = connections
 
-    def buildProtocol(self, addr: object) -> TimestampProtocol:
-        """Return the protocol of a new connection from ``addr``."""
-        return TimestampProtocol(self._stamp)
+    def buildProtocol(self, addr: IAddress | None) -> TimestampProtocol | None:
+        """Return the protocol of a new connection from ``addr``, or ``None`` to close it at once."""
+        assert isinstance(addr, (IPv4Address, IPv6Address))
+        host = plain_host(addr.host)
+        if not self._connections.admits(host):
+            return None
+        return TimestampProtocol(self._framing.new(), self._framing.read_size, self._connections, host)

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
 from twisted.application.service import MultiService
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.python import usage
 
+from tsserv import values
+from tsserv.admission import Admission, most_connections
+from tsserv.connections import Connections
+from tsserv.framing import FRAMINGS
 from tsserv.listen import Listener
 from tsserv.logs import LogFile
 from tsserv.protocol import TimestampFactory
+from tsserv.signals import Signals
 from tsserv.stamp import Stamp
-
-
-def _whole_number(option: str, least: int, most: int) -> Callable[[str], int]:
-    """Return a parser of the values of ``--option``: decimal digits, for a number from least to most."""
-
-    def parse(text: str) -> int:
-        if re.fullmatch("[0-9]{1,10}", text) and least <= int(text) <= most:
-            return int(text)
-        raise usage.UsageError(f"--{option}: {text!r} is not a whole number from {least} to {most}")
-
-    return parse
-
-
-def _interface(text: str) -> str:
-    """Parse the value of ``--interface``."""
-    if isIPAddress(text) or isIPv6Address(text):
-        return text
-    raise usage.UsageError(f"--interface: {text!r} is not an IPv4 or IPv6 address")
 
 
 class Options(usage.Options):
     """
     What ``twistd tsserv`` takes; every value is checked while it is parsed.
 
-    ``logfile`` becomes an open file: one that cannot be opened is a usage error too.
+    What is asked for by name is made here, so that it is a usage error if it cannot be: ``logfile``
+    becomes an open file, and ``stamp`` the :class:`Stamp` that ``time-format`` and ``utc`` describe.
     """
 
     synopsis = "[options]"
@@ -50,29 +36,75 @@ class Options(usage.Options):
         "[Mon Nov 23 08:22:38 2026] hello. twistd's own options, such as -n to stay in the foreground, "
         "--pidfile and its --logfile, go before the word tsserv."
     )
+    optFlags: ClassVar[list[list[object]]] = [
+        ["utc", None, "Give the time of UTC, not of the server's time zone."]
+    ]
     optParameters: ClassVar[list[list[object]]] = [
         [
             "port",
             "p",
             21567,
             "TCP port to listen on; 0 lets the system choose.",
-            _whole_number("port", 0, 65535),
+            values.whole_number("port", 0, 65535),
         ],
         [
             "interface",
             "i",
             None,
             "IP address to listen on; :: is every address, IPv6 and IPv4. [default: every IPv4 address]",
-            _interface,
+            values.ip_address("interface"),
         ],
         [
             "backlog",
             None,
             4096,
             "Connections that may wait to be accepted; the system may cap it.",
-            _whole_number("backlog", 1, 2**31 - 1),  # the range of listen()'s int
+            values.whole_number("backlog", 1, values.INT_MAX),
         ],
         ["logfile", "l", None, "File to append the service's own log to; twistd's log has it all the same."],
+        [
+            "framing",
+            None,
+            "chunk",
+            "Where stamps go: before each chunk that arrives, or at each line.",
+            values.one_of("framing", FRAMINGS),
+        ],
+        ["time-format", None, "ctime", "ctime, iso8601, unix, or a pattern for strftime with a % in it."],
+        [
+            "max-connections",
+            None,
+            None,
+            "Connections at once; more are closed as they come. [default: the limit of descriptors less 32]",
+            values.whole_number("max-connections", 1, values.INT_MAX),
+        ],
+        [
+            "max-connections-per-host",
+            None,
+            0,
+            "Connections at once from one IPv4 address or IPv6 /64; 0 is any number.",
+            values.whole_number("max-connections-per-host", 0, values.INT_MAX),
+        ],
+        [
+            "idle-timeout",
+            None,
+            0.0,
+            "Seconds after which a connection that has sent nothing is closed; 0 is never.",
+            values.seconds("idle-timeout"),
+        ],
+        [
+            "stall-timeout",
+            None,
+            60.0,
+            "Seconds after which a client that takes none of its answers is cut off; 0 is never.",
+            values.seconds("stall-timeout"),
+        ],
+        [
+            "drain-timeout",
+            None,
+            5.0,
+            "Seconds that open connections have to finish when the service stops.",
+            values.seconds("drain-timeout"),
+        ],
     ]
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -95,7 +127,24 @@ class Options(usage.Options):
             raise usage.UsageError(f"unexpected argument {arguments[0]!r}")
 
     def postOptions(self) -> None:
-        """Open the log file: last, so that bad input leaves none; before twistd changes umask and folder."""
+        """
+        Check what one value alone does not tell.
+
+        The log file is opened last, so that bad input leaves none, and here, before twistd changes
+        umask and folder.
+        """
+        try:
+            self["stamp"] = Stamp(self["time-format"], utc=bool(self["utc"]))
+        except ValueError as error:
+            raise usage.UsageError(f"--time-format: {self['time-format']!r}: {error}") from error
+        most = most_connections()
+        if self["max-connections"] is None:
+            self["max-connections"] = most
+        if self["max-connections"] > most:
+            raise usage.UsageError(
+                f"--max-connections: {self['max-connections']} is more than the {most} "
+                "for which the process has descriptors (ulimit -n)"
+            )
         if self["logfile"] == "-":
             raise usage.UsageError("--logfile: '-' is not a file; twistd -n logs to standard output anyway")
         if self["logfile"] is not None:
@@ -113,14 +162,23 @@ class Options(usage.Options):
 
 
 def makeService(config: Options) -> MultiService:
-    """Return the service that ``config`` describes: the log file, if there is one, and the listener."""
-    service = MultiService()
-    if config["logfile"] is not None:
-        LogFile(config["logfile"]).setServiceParent(service)
-    Listener(
-        config["port"],
-        TimestampFactory(Stamp()),
-        interface=config["interface"] or "0.0.0.0",
-        backlog=config["backlog"],
-    ).setServiceParent(service)
+    """Return the service that ``config`` describes, on the reactor that is installed."""
+    from twisted.internet import reactor
+
+    admission = Admission(reactor, config["max-connections"], config["max-connections-per-host"])
+    connections = Connections(
+        reactor,
+        admission,
+        idle_timeout=config["idle-timeout"],
+        stall_timeout=config["stall-timeout"],
+        drain_timeout=config["drain-timeout"],
+    )
+    factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections)
+    listener = Listener(
+        config["port"], factory, interface=config["interface"] or "0.0.0.0", backlog=config["backlog"]
+    )
+    service = MultiService() if config["logfile"] is None else LogFile(config["logfile"])
+    # They are stopped in the opposite order: nobody comes any more when the connections drain.
+    for part in (connections, Signals(reactor, connections.abort), listener):
+        part.setServiceParent(service)
     return service

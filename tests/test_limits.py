@@ -1,0 +1,195 @@
+"""The limits of a real service: nobody knocks it over, and nobody else notices who tries."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from processes import PATIENCE, Twistd, receive, wait_until
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def exchange(client: socket.socket) -> None:
+    """Send a byte and get it back."""
+    client.sendall(b"x")
+    assert receive(client, 28)[27:] == b"x"
+
+
+def ended(client: socket.socket) -> bool:
+    """Wait until the service has closed a connection; return whether it did so in an orderly way."""
+    try:
+        while client.recv(1 << 20):
+            pass
+    except ConnectionResetError:
+        return False
+    return True
+
+
+def memory(service: Twistd) -> int:
+    """Return how much of the service is in memory, in bytes."""
+    for line in Path(f"/proc/{service.process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError
+
+
+@pytest.fixture
+def clients() -> Iterator[contextlib.ExitStack]:
+    """Close, at the end, the connections that are entered into it."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def test_above_the_most_connections_clients_are_closed_at_once_and_counted(
+    serve: Callable[..., Twistd], clients: contextlib.ExitStack
+) -> None:
+    service = serve("--max-connections=2")
+    first, second = (clients.enter_context(service.connect()) for _ in range(2))
+    exchange(first)
+    exchange(second)
+    for _ in range(50):
+        ended(clients.enter_context(service.connect()))
+    exchange(first)
+    second.close()
+
+    def admitted() -> bool:
+        with service.connect() as client, contextlib.suppress(OSError):
+            client.sendall(b"x")
+            return bool(client.recv(1))
+        return False
+
+    wait_until(admitted, "room for another")
+    service.stop()
+    assert service.output.count("refusing connections: 2 are open (--max-connections)\n") == 1
+    assert service.output.count("connections refused above --max-connections: ") == 1
+    assert service.output.count("\n") < 20
+
+
+def test_one_host_has_so_many_connections(
+    serve: Callable[..., Twistd], clients: contextlib.ExitStack
+) -> None:
+    service = serve("--max-connections-per-host=1", "--interface=::")
+    exchange(clients.enter_context(service.connect("127.0.0.1")))
+    ended(clients.enter_context(service.connect("127.0.0.1")))
+    other = clients.enter_context(socket.socket())
+    other.bind(("127.0.0.2", 0))
+    other.connect(("127.0.0.1", service.port))
+    exchange(other)
+    service.wait_for(r"refusing connections from 127\.0\.0\.1: 1 are open \(--max-connections-per-host\)\n")
+
+
+def test_an_idle_connection_is_closed(serve: Callable[..., Twistd]) -> None:
+    with serve("--idle-timeout=0.5").connect() as client:
+        exchange(client)
+        assert ended(client)
+
+
+@pytest.mark.parametrize("size", [100_000, 2_000_000, 100_000_000], ids=["kernel", "kernel, large", "both"])
+def test_a_client_that_takes_nothing_is_cut_off(size: int, serve: Callable[..., Twistd]) -> None:
+    """What waits may wait in the kernel alone, or in the service too."""
+    service = serve("--stall-timeout=0.5")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", service.port))
+        client.settimeout(PATIENCE)
+        reset = False
+        try:
+            client.sendall(bytes(size))
+        except ConnectionError:
+            reset = True
+        service.wait_for(r"aborting connections that have taken no answer for 0\.5 s \(--stall-timeout\)\n")
+        assert reset or not ended(client)
+
+
+def without_descriptors() -> None:
+    """Leave a process 64 descriptors."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+def test_when_descriptors_run_out_others_are_served_and_all_is_well_when_there_is_room(
+    tmp_path: Path, clients: contextlib.ExitStack
+) -> None:
+    service = Twistd(tmp_path, preexec_fn=without_descriptors)
+    try:
+        service.wait_until_up()
+        first = clients.enter_context(service.connect())
+        exchange(first)
+        crowd = [clients.enter_context(service.connect()) for _ in range(300)]
+        exchange(first)
+        refused = sum(client.recv(1) == b"" for client in crowd[31:])
+        assert refused == 269
+        for client in crowd:
+            client.close()
+        service.wait_for("connected from", count=32)
+
+        def served_again() -> bool:
+            with service.connect() as client, contextlib.suppress(OSError):
+                client.sendall(b"x")
+                return bool(client.recv(1))
+            return False
+
+        wait_until(served_again, "room for another")
+    finally:
+        service.end()
+    assert "Traceback" not in service.output
+    assert "EMFILE" not in service.output
+    assert service.output.count("refus") == 2
+
+
+@linux
+@pytest.mark.parametrize(
+    ("options", "flood"),
+    [
+        (["--framing=line"], b"\n"),
+        (["--framing=line", "--time-format=iso8601"], b"\n"),
+        (["--framing=chunk"], b"x"),
+    ],
+)
+def test_who_sends_and_never_reads_is_held_to_512_kib_while_others_are_answered(
+    options: list[str], flood: bytes, serve: Callable[..., Twistd], clients: contextlib.ExitStack
+) -> None:
+    service = serve(*options)
+    other = clients.enter_context(service.connect())
+    other.sendall(b"x")
+    assert other.recv(100)
+    before = memory(service)
+    count = 64
+    for _ in range(count):
+        client = clients.enter_context(socket.socket())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", service.port))
+        client.settimeout(0.05)  # the service has stopped reading when nothing has gone for so long
+        with contextlib.suppress(TimeoutError):
+            while True:
+                client.sendall(flood * 65536)
+        other.sendall(b"x")
+        assert other.recv(100)
+    assert (memory(service) - before) / count <= 512 * 1024
+
+
+@linux
+@pytest.mark.parametrize("framing", ["chunk", "line"])
+def test_an_idle_connection_with_every_limit_on_costs_at_most_1_5_kib(
+    framing: str, serve: Callable[..., Twistd], clients: contextlib.ExitStack
+) -> None:
+    count = min(4000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2 - 200)
+    service = serve(f"--framing={framing}", "--idle-timeout=600", f"--max-connections-per-host={2 * count}")
+
+    def connect() -> None:
+        crowd = [clients.enter_context(service.connect()) for _ in range(count)]
+        for client in crowd:
+            client.sendall(b"x")
+        for client in crowd:
+            assert receive(client, 28)[27:] == b"x"
+
+    connect()  # the first ones also pay for what is made once
+    before = memory(service)
+    if count >= 1000:
+        connect()
+    assert (memory(service) - before) / count <= 1536

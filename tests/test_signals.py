@@ -1,0 +1,79 @@
+"""What signals do, in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import pytest
+from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
+from twisted.internet.testing import MemoryReactorClock
+from zope.interface import implementer
+
+from tsserv.signals import Signals
+
+
+@implementer(IReactorFromThreads)
+class Reactor(MemoryReactorClock):
+    """A reactor that takes SIGTERM and SIGINT when it begins to run, as Twisted's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped_by: list[int] = []
+
+    def stop_by(self, number: int, frame: FrameType | None) -> None:
+        self.stopped_by.append(number)
+
+    def callFromThread(self, function: Callable[[], None]) -> None:
+        function()
+
+    def run(self) -> None:
+        """Begin to run."""
+        signal.signal(signal.SIGTERM, self.stop_by)
+        signal.signal(signal.SIGINT, self.stop_by)
+        for function, arguments, keywords in self.whenRunningHooks:
+            function(*arguments, **keywords)
+
+
+@pytest.fixture(autouse=True)
+def _handlers() -> Iterator[None]:
+    """Put the handlers of this process back in the end."""
+    numbers = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+
+
+def start() -> tuple[Reactor, list[str]]:
+    """Return a reactor whose signals are taken over, and the list that grows with each call to hurry."""
+    reactor = Reactor()
+    assert IReactorCore.providedBy(reactor)
+    hurried: list[str] = []
+    Signals(reactor, lambda: hurried.append("hurry")).privilegedStartService()
+    return reactor, hurried
+
+
+def test_the_first_signal_is_the_reactors_and_the_next_ones_hurry() -> None:
+    reactor, hurried = start()
+    reactor.run()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert (reactor.stopped_by, hurried) == ([signal.SIGTERM], [])
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert (reactor.stopped_by, hurried) == ([signal.SIGTERM], ["hurry"] * 2)
+
+
+def test_a_sigterm_before_the_reactor_runs_stops_it_when_it_does() -> None:
+    reactor, hurried = start()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert reactor.stopped_by == []
+    reactor.run()
+    assert (reactor.stopped_by, hurried) == ([signal.SIGTERM], [])
+
+
+def test_sighup_is_ignored() -> None:
+    start()
+    os.kill(os.getpid(), signal.SIGHUP)

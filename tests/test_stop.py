@@ -1,0 +1,149 @@
+"""How a real service stops, and what other signals do to it."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from processes import STAMP, Twistd, receive, wait_until
+
+STOPPED = (0, -signal.SIGTERM)  # twistd ends by the signal that it got; before Twisted 22.10 with status 0
+
+
+def refused(service: Twistd) -> bool:
+    """Return whether the service lets nobody connect."""
+    try:
+        service.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_open_connections_are_served_on_until_they_are_quiet(serve: Callable[..., Twistd]) -> None:
+    service = serve("--drain-timeout=30")
+    with service.connect() as client:
+        client.sendall(b"x")
+        receive(client, 28)
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refused(service), "the end of listening")
+        for number in range(10):
+            client.sendall(b"%d" % number)
+            assert receive(client, 28)[27:] == b"%d" % number
+        assert client.recv(1) == b""
+    assert service.process.wait(30) in STOPPED
+    service.wait_for("connections that may finish within 30 s: ")
+    assert "aborted" not in service.output
+
+
+def test_who_is_in_the_middle_of_a_transfer_gets_everything(serve: Callable[..., Twistd]) -> None:
+    service = serve("--drain-timeout=60")
+    data = random.Random(0).randbytes(50 << 20)
+    answers = [bytearray() for _ in range(4)]
+
+    def send(client: socket.socket) -> None:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+
+    def read(client: socket.socket, answer: bytearray) -> None:
+        while piece := client.recv(1 << 20):
+            answer += piece
+
+    clients = [service.connect() for _ in answers]
+    threads = [threading.Thread(target=send, args=[client]) for client in clients]
+    threads += [threading.Thread(target=read, args=pair) for pair in zip(clients, answers, strict=True)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: all(len(answer) > 1 << 20 for answer in answers), "the middle of the transfers")
+    service.process.send_signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join()
+    assert service.process.wait(60) in STOPPED
+    for client, answer in zip(clients, answers, strict=True):
+        client.close()
+        assert STAMP.sub(b"", answer) == data
+
+
+def test_who_has_connected_and_not_been_accepted_is_served(serve: Callable[..., Twistd]) -> None:
+    service = serve()
+    service.process.send_signal(signal.SIGSTOP)  # so that nobody is accepted
+    clients = [service.connect() for _ in range(200)]
+    for client in clients:
+        client.sendall(b"x")
+    service.process.send_signal(signal.SIGTERM)
+    service.process.send_signal(signal.SIGCONT)
+    for client in clients:
+        assert receive(client, 28)[27:] == b"x"
+        client.close()
+    assert service.process.wait(30) in STOPPED
+
+
+def stalled(service: Twistd) -> socket.socket:
+    """Return a client that has sent too much and takes nothing."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", service.port))
+    client.sendall(bytes(1 << 20))
+    return client
+
+
+def test_the_drain_timeout_ends_the_wait(serve: Callable[..., Twistd]) -> None:
+    service = serve("--drain-timeout=0.5", "--logfile=own.log")
+    with stalled(service), stalled(service):
+        service.wait_for("connected from", count=2)
+        assert service.stop() in STOPPED
+    assert "connections aborted before they had finished: 2\n" in service.output
+    assert "Traceback" not in service.output
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_wait_at_once(
+    first: signal.Signals, second: signal.Signals, serve: Callable[..., Twistd]
+) -> None:
+    service = serve("--drain-timeout=3600")
+    with stalled(service):
+        service.wait_for("connected from")
+        service.process.send_signal(first)
+        service.wait_for("connections that may finish within 3600 s: 1\n")
+        assert service.stop(second) in (0, -first)
+    assert "connections aborted before they had finished: 1\n" in service.output
+    assert "Traceback" not in service.output
+
+
+def test_signals_at_once_are_no_trouble(serve: Callable[..., Twistd]) -> None:
+    service = serve("--drain-timeout=3600")
+    with stalled(service):
+        service.wait_for("connected from")
+        service.process.send_signal(signal.SIGSTOP)  # so that they are delivered together
+        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(signal.SIGINT)
+        service.process.send_signal(signal.SIGCONT)
+        assert service.process.wait(30) in (0, -signal.SIGTERM, -signal.SIGINT)
+        service.end()
+    assert "Traceback" not in service.output
+
+
+def test_the_services_own_log_tells_how_it_stopped(serve: Callable[..., Twistd], tmp_path: Path) -> None:
+    service = serve("--drain-timeout=0", "--logfile=own.log")
+    with stalled(service):
+        service.wait_for("connected from")
+        service.stop()
+    lines = re.findall(r"\[tsserv\S+\] (.*)", service.output)
+    assert re.findall(r"\[tsserv\S+\] (.*)", (tmp_path / "own.log").read_text()) == lines
+    assert lines[-1] == "connections aborted before they had finished: 1"
+
+
+def test_sighup_does_no_harm(serve: Callable[..., Twistd]) -> None:
+    service = serve()
+    with service.connect() as client:
+        for _ in range(3):
+            service.process.send_signal(signal.SIGHUP)
+            client.sendall(b"x")
+            assert receive(client, 28)[27:] == b"x"
+    assert service.stop() in STOPPED

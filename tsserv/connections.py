@@ -1,0 +1,196 @@
+"""The open connections: which have been idle or stalled for too long, and how the last ones end."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.internet.tcp import Connection
+from twisted.logger import Logger
+
+from tsserv.admission import Admission
+from tsserv.queues import unsent, waiting
+from tsserv.tally import Tally
+
+_log = Logger()
+
+# A timeout is noticed late by a quarter of it at most: the last event by one look at the
+# connections, the end by another.
+_LOOKS_PER_TIMEOUT = 8
+
+# How long a connection is quiet before it is closed when the service stops, and how often that is
+# looked for, in seconds.
+_QUIET = 1.0
+_DRAIN_LOOKS = 0.25
+
+# Of `Peer.taken`: nothing waits to be taken.
+_NOTHING_WAITS = -1
+
+
+class Peer(Protocol):
+    """What is known of one connection, for :class:`Connections` to watch it."""
+
+    transport: Connection
+    host: str
+    #: How many bytes have been handed to the transport: grows whenever something is received.
+    sent: int
+    #: ``sent`` when it was last looked at, and when it was first seen to be that.
+    seen: int
+    quiet_since: float
+    #: How many of the bytes ``sent`` the peer has taken, or ``_NOTHING_WAITS``, and since when it is that.
+    taken: int
+    taken_since: float
+
+    def finish(self) -> None:
+        """Close once all that is owed has been sent."""
+
+
+class Connections(Service):
+    """
+    Every open connection; a service, so that it watches while the others run and drains when they stop.
+
+    :param clock: times everything here, by one timer for all connections.
+    :param admission: counts them.
+    :param idle_timeout: a connection that has received nothing for so long is closed, in seconds; 0 is never.
+    :param stall_timeout: one with answers waiting, of which the peer has taken none for so long, is
+        aborted, in seconds; 0 is never.
+    :param drain_timeout: how long open connections may go on when the service stops, in seconds.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        admission: Admission,
+        *,
+        idle_timeout: float = 0.0,
+        stall_timeout: float = 0.0,
+        drain_timeout: float = 0.0,
+    ) -> None:
+        self._clock = clock
+        self._admission = admission
+        self._idle_timeout = idle_timeout
+        self._stall_timeout = stall_timeout
+        self._drain_timeout = drain_timeout
+        self._open: set[Peer] = set()
+        self._watch = LoopingCall(self._look)
+        self._drain = LoopingCall(self._close_quiet)
+        self._watch.clock = self._drain.clock = clock
+        self._drained: Deferred[None] | None = None
+        self._deadline: IDelayedCall | None = None
+        self._idle = Tally(
+            clock,
+            f"closing connections that have sent nothing for {idle_timeout:g} s (--idle-timeout)",
+            "idle connections closed: {count}",
+        )
+        self._stalled = Tally(
+            clock,
+            f"aborting connections that have taken no answer for {stall_timeout:g} s (--stall-timeout)",
+            "stalled connections aborted: {count}",
+        )
+
+    def admits(self, host: str) -> bool:
+        """Return whether a connection from ``host`` may come now."""
+        return self._admission.admits(host)
+
+    def opened(self, peer: Peer) -> None:
+        """Watch ``peer`` from now on."""
+        self._open.add(peer)
+        self._admission.entered(peer.host)
+
+    def closed(self, peer: Peer) -> None:
+        """Forget ``peer``, whose connection is lost."""
+        self._open.remove(peer)
+        self._admission.left(peer.host)
+        if not self._open and self._drained is not None:
+            self._end()
+
+    def startService(self) -> None:
+        """Begin to look for idle and stalled connections."""
+        super().startService()
+        timeouts = [timeout for timeout in (self._idle_timeout, self._stall_timeout) if timeout]
+        if timeouts:
+            self._watch.start(min(timeouts) / _LOOKS_PER_TIMEOUT, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Let the open connections finish: each is served on until its client ends it, or it is quiet.
+
+        :return: fires when none is left, after the drain timeout at the latest.
+        """
+        super().stopService()
+        drained: Deferred[None] = Deferred()
+        self._drained = drained
+        if self._open:
+            _log.info(
+                "connections that may finish within {timeout:g} s: {count}",
+                count=len(self._open),
+                timeout=self._drain_timeout,
+            )
+            self._deadline = self._clock.callLater(self._drain_timeout, self.abort)
+            self._drain.start(_DRAIN_LOOKS)
+        else:
+            self._end()
+        return drained
+
+    def abort(self) -> None:
+        """End every connection now, unsent answers and all."""
+        if self._open:
+            _log.warn("connections aborted before they had finished: {count}", count=len(self._open))
+        for peer in list(self._open):
+            peer.transport.abortConnection()
+
+    def _end(self) -> None:
+        """Stop all timers and say that the last connection has ended."""
+        for loop in (self._watch, self._drain):
+            if loop.running:
+                loop.stop()
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        for counted in (self._idle, self._stalled, self._admission):
+            counted.close()
+        assert self._drained is not None
+        drained, self._drained = self._drained, None
+        drained.callback(None)
+
+    def _look(self) -> None:
+        """Look at every connection, to see which has been idle or stalled for too long."""
+        now = self._clock.seconds()
+        for peer in list(self._open):
+            news = peer.sent != peer.seen
+            if news:
+                peer.seen = peer.sent
+                peer.quiet_since = now
+            elif (
+                self._idle_timeout
+                and now - peer.quiet_since >= self._idle_timeout
+                # A slow reader, or what the reactor has yet to read, is not idle.
+                and not waiting(peer.transport)
+            ):
+                self._idle.add()
+                peer.finish()
+            # What nobody has written to since nothing waited need not be asked again.
+            if self._stall_timeout and (news or peer.taken != _NOTHING_WAITS):
+                self._look_for_stall(peer, now)
+
+    def _look_for_stall(self, peer: Peer, now: float) -> None:
+        untaken = unsent(peer.transport)
+        taken = peer.sent - untaken if untaken else _NOTHING_WAITS
+        if taken != peer.taken:
+            peer.taken = taken
+            peer.taken_since = now
+        elif untaken and now - peer.taken_since >= self._stall_timeout:
+            self._stalled.add()
+            peer.transport.abortConnection()
+
+    def _close_quiet(self) -> None:
+        """Close every connection that has been quiet for a while, with nothing unread and nothing unsent."""
+        now = self._clock.seconds()
+        for peer in list(self._open):
+            if peer.sent != peer.seen or waiting(peer.transport):
+                peer.seen = peer.sent
+                peer.quiet_since = now
+            elif now - peer.quiet_since >= _QUIET:
+                peer.finish()
