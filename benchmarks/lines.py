@@ -51,7 +51,15 @@ def send(client: socket.socket) -> None:
 
 def whole_service() -> float:
     """Return the lines for each second of CPU, the median of some runs over one connection each."""
-    command = [TWISTD, "-n", "--pidfile=", "tsserv", "--port=0", "--interface=127.0.0.1", "--framing=line"]
+    command = [
+        str(TWISTD),
+        "-n",
+        "--pidfile=",
+        "tsserv",
+        "--port=0",
+        "--interface=127.0.0.1",
+        "--framing=line",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
         assert service.stdout is not None
         port = 0

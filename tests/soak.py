@@ -35,9 +35,9 @@ class Soak:
         self.done: Counter[str] = Counter()
         self.wrong: list[str] = []
 
-    def connect_and_leave(self, _: random.Random) -> None:
+    def connect_and_leave(self, chance: random.Random) -> None:
         """Connect and close, as a health check does."""
-        for _ in range(20):
+        for _ in range(chance.randrange(1, 40)):
             self._service.connect().close()
         self._keep_pace()
 
@@ -141,7 +141,10 @@ def main() -> int:
         service = Twistd(Path(folder), "--max-connections-per-host=10000", "--idle-timeout=60")
         try:
             service.wait_until_up()
-            idle = descriptors(service)
+            with service.connect() as client:
+                client.sendall(b"x")
+                client.recv(1)
+                idle = descriptors(service) - 1
             soak = Soak(service)
             sizes = []
             for _ in range(arguments.looks):

@@ -26,8 +26,8 @@ class Reactor(MemoryReactorClock):
     def stop_by(self, number: int, frame: FrameType | None) -> None:
         self.stopped_by.append(number)
 
-    def callFromThread(self, function: Callable[[], None]) -> None:
-        function()
+    def callFromThread(self, callable: Callable[..., object], *arguments: object, **keywords: object) -> None:
+        callable(*arguments, **keywords)
 
     def run(self) -> None:
         """Begin to run."""
