@@ -29,10 +29,10 @@ class Reactor(MemoryReactorClock):
     def callFromThread(self, callable: Callable[..., object], *arguments: object, **keywords: object) -> None:
         callable(*arguments, **keywords)
 
-    def run(self) -> None:
+    def run(self, takes_sigint: bool = True) -> None:
         """Begin to run."""
         signal.signal(signal.SIGTERM, self.stop_by)
-        signal.signal(signal.SIGINT, self.stop_by)
+        signal.signal(signal.SIGINT, self.stop_by if takes_sigint else signal.SIG_IGN)
         for function, arguments, keywords in self.whenRunningHooks:
             function(*arguments, **keywords)
 
@@ -72,6 +72,14 @@ def test_a_sigterm_before_the_reactor_runs_stops_it_when_it_does() -> None:
     assert reactor.stopped_by == []
     reactor.run()
     assert (reactor.stopped_by, hurried) == ([signal.SIGTERM], [])
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As a shell has its background jobs ignore SIGINT, which Twisted leaves at that."""
+    reactor, hurried = start()
+    reactor.run(takes_sigint=False)
+    os.kill(os.getpid(), signal.SIGINT)
+    assert (reactor.stopped_by, hurried) == ([], [])
 
 
 def test_sighup_is_ignored() -> None:

@@ -41,8 +41,8 @@ class Signals(Service):
     def _wrap_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             handler = signal.getsignal(number)
-            assert callable(handler)
-            signal.signal(number, self._first_or_next(handler))
+            if callable(handler):  # a shell has its background jobs ignore SIGINT
+                signal.signal(number, self._first_or_next(handler))
         if self._early is not None:
             os.kill(os.getpid(), self._early)
 
