@@ -32,8 +32,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Twistd]]:
     """Return a function that starts the service in the foreground, with options of ``twistd tsserv``."""
     started: list[Twistd] = []
 
-    def start(*options: str) -> Twistd:
-        service = Twistd(tmp_path, *options)
+    def start(*options: str, reactor: str = "default") -> Twistd:
+        service = Twistd(tmp_path, *options, reactor=reactor)
         started.append(service)
         service.wait_until_up()
         return service

@@ -19,7 +19,7 @@ from tsserv.connections import Connections
 from tsserv.framing import ChunkFraming, LineFraming
 from tsserv.protocol import TimestampFactory, TimestampProtocol
 from tsserv.stamp import Stamp
-from tsserv.transport import SlimServer
+from tsserv.transport import EagerServer
 
 #: What :func:`stamp` returns, always.
 NOW = b"[Thu Jan  1 00:00:00 1970] "
@@ -156,7 +156,7 @@ class Client:
         self.socket = FakeSocket()
         self.protocol = protocol
         self._reactor = service.reactor
-        self.transport = SlimServer(
+        self.transport = EagerServer(
             cast(socket.socket, self.socket),
             protocol,
             (host, 4711),

@@ -55,14 +55,30 @@ def wait_until(happened: Callable[[], bool], what: str) -> None:
 class Twistd:
     """``twistd -n tsserv`` on a port of 127.0.0.1 that the system chooses."""
 
-    def __init__(self, folder: Path, *options: str, preexec_fn: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        reactor: str = "default",
+        preexec_fn: Callable[[], None] | None = None,
+    ) -> None:
         """
         :param folder: where it runs.
         :param options: of ``twistd tsserv``; a later one takes the place of an earlier one.
+        :param reactor: which of twistd's reactors serves.
         :param preexec_fn: called in the new process before it becomes twistd.
         """
         self.process = subprocess.Popen(
-            [TWISTD, "-n", "--pidfile=", "tsserv", "--port=0", "--interface=127.0.0.1", *options],
+            [
+                TWISTD,
+                "-n",
+                "--pidfile=",
+                f"--reactor={reactor}",
+                "tsserv",
+                "--port=0",
+                "--interface=127.0.0.1",
+                *options,
+            ],
             cwd=folder,
             env=environment(),
             preexec_fn=preexec_fn,

@@ -27,15 +27,15 @@ class FailingReactor(MemoryReactorClock):
         raise self._error
 
 
-def listener(interface: str = "127.0.0.1") -> Listener:
+def listener(reactor: MemoryReactorClock, interface: str = "127.0.0.1") -> Listener:
     """Return a listener on port 4711."""
-    return Listener(4711, Factory(), interface=interface, backlog=9)
+    return Listener(4711, Factory(), interface=interface, backlog=9, reactor=reactor)
 
 
 def test_is_a_tcp_server_and_says_where_it_listens(logged: list[str]) -> None:
-    service = listener()
+    reactor = MemoryReactorClock()
+    service = listener(reactor)
     assert isinstance(service, TCPServer)
-    service.reactor = reactor = MemoryReactorClock()
     service.privilegedStartService()
     assert logged == []
     service.startService()
@@ -53,8 +53,8 @@ def test_that_it_cannot_listen_is_one_line(
     terminal = StringIO()
     monkeypatch.setattr(sys, "__stderr__", terminal)
     error = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
-    service = listener(interface)
-    service.reactor = FailingReactor(CannotListenError(interface, 4711, error) if wrapped else error)
+    reactor = FailingReactor(CannotListenError(interface, 4711, error) if wrapped else error)
+    service = listener(reactor, interface)
     with pytest.raises(CannotStart) as caught:
         service.privilegedStartService()
     message = f"Couldn't listen on {shown}: {os.strerror(errno.EADDRINUSE)}"

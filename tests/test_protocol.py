@@ -99,7 +99,7 @@ def test_a_paused_connection_can_be_finished(service: Service, client: Client) -
 
 def test_twisted_names_the_client_in_its_log_lines(client: Client) -> None:
     assert client.transport.logPrefix() == "TimestampProtocol,0,192.0.2.1"
-    assert repr(client.transport) == "<SlimServer #0 of 192.0.2.1>"
+    assert repr(client.transport) == "<TimestampProtocol #0 on None>"
 
 
 def test_a_client_that_takes_nothing_is_paused_and_goes_on_when_it_takes_again(

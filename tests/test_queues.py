@@ -66,5 +66,6 @@ def test_what_is_written_waits_until_the_peer_has_taken_it(pair: tuple[Connectio
 def test_where_the_kernel_does_not_tell_twisted_does() -> None:
     client = Service().connect()
     assert isinstance(client, Client)
+    client.socket.room = 0
     client.transport.write(b"x")
     assert unsent(client.transport) == 1

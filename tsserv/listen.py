@@ -8,10 +8,9 @@ from twisted.application.internet import TCPServer
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-
-from tsserv.transport import SlimServer
 
 _log = Logger()
 
@@ -40,10 +39,13 @@ class Listener(TCPServer):
     :param factory: makes the protocol of each connection.
     :param interface: an IP address; ``0.0.0.0`` is all of IPv4, ``::`` all of both families.
     :param backlog: how many connections may wait to be accepted; the system may cap it.
+    :param reactor: does the listening.
     """
 
-    def __init__(self, port: int, factory: Factory, *, interface: str, backlog: int) -> None:
-        super().__init__(port, factory, interface=interface, backlog=backlog)
+    def __init__(
+        self, port: int, factory: Factory, *, interface: str, backlog: int, reactor: IReactorTCP
+    ) -> None:
+        super().__init__(port, factory, interface=interface, backlog=backlog, reactor=reactor)
         self._wanted = _host_port(interface, port)
 
     def privilegedStartService(self) -> None:
@@ -61,8 +63,6 @@ class Listener(TCPServer):
             _log.critical("{message}", message=message)
             print(message, file=sys.__stderr__)  # sys.stderr has become the log
             raise CannotStart(message) from error
-        assert self._port is not None
-        self._port.transport = SlimServer
 
     def startService(self) -> None:
         """Say where it listens: which port, if the system chose it."""

@@ -14,6 +14,7 @@ from twisted.python import usage
 from tsserv import values
 from tsserv.admission import Admission, most_connections
 from tsserv.connections import Connections
+from tsserv.eager import eager
 from tsserv.framing import FRAMINGS
 from tsserv.listen import Listener
 from tsserv.logs import LogFile
@@ -37,7 +38,8 @@ class Options(usage.Options):
         "--pidfile and its --logfile, go before the word tsserv."
     )
     optFlags: ClassVar[list[list[object]]] = [
-        ["utc", None, "Give the time of UTC, not of the server's time zone."]
+        ["utc", None, "Give the time of UTC, not of the server's time zone."],
+        ["no-eager", None, "Serve with Twisted's own way through the reactor, which is slower."],
     ]
     optParameters: ClassVar[list[list[object]]] = [
         [
@@ -175,7 +177,11 @@ def makeService(config: Options) -> MultiService:
     )
     factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections)
     listener = Listener(
-        config["port"], factory, interface=config["interface"] or "0.0.0.0", backlog=config["backlog"]
+        config["port"],
+        factory,
+        interface=config["interface"] or "0.0.0.0",
+        backlog=config["backlog"],
+        reactor=reactor if config["no-eager"] else eager(reactor),
     )
     service = MultiService() if config["logfile"] is None else LogFile(config["logfile"])
     # They are stopped in the opposite order: nobody comes any more when the connections drain.
