@@ -1,7 +1,7 @@
 """
 Twisted's own tests of its listeners and their connections, over the eager face of each reactor.
 
-Run by Twisted's test runner: ``trial conformance``, in this folder.
+Run by Twisted's test runner: ``trial tests/conformance.py``.
 
 Not among them: the tests of clients and datagrams, which the eager face hands on to the real reactor.
 """

@@ -8,13 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import TWISTD
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no epoll")
 def test_the_eager_face_passes_twisteds_tests(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "twisted.trial", f"--temp-directory={tmp_path / 'trial'}", "conformance"],
-        cwd=Path(__file__).parent,
+        [
+            TWISTD.with_name("trial"),
+            f"--temp-directory={tmp_path / 'trial'}",
+            Path(__file__).with_name("conformance.py"),
+        ],
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -143,5 +143,5 @@ class Clients(RuleBasedStateMachine):
             assert self.done.called
 
 
-Clients.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Clients.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestClients = Clients.TestCase
