@@ -25,6 +25,9 @@ _log = Logger()
 
 _Port = TypeVar("_Port", bound=tcp.Port)
 
+# EPOLLIN and EPOLLOUT (Linux: epoll_ctl(2)); where there is no epoll, Python's select has no such names.
+_IN, _OUT = 1, 4
+
 # How many descriptors are served before the real reactor has its turn, with its timers and signals.
 _BATCH = 128
 
@@ -143,9 +146,9 @@ class EagerReactor(_DisconnectSelectableMixin):
             self._epoll = select.epoll()
             self._reactor.addReader(self)
         if fd in others:
-            self._epoll.modify(fd, select.EPOLLIN | select.EPOLLOUT)
+            self._epoll.modify(fd, _IN | _OUT)
         else:
-            self._epoll.register(fd, select.EPOLLIN if these is self._readers else select.EPOLLOUT)
+            self._epoll.register(fd, _IN if these is self._readers else _OUT)
         these[fd] = descriptor
 
     def _remove(self, descriptor: Any, these: dict[int, Any], others: dict[int, Any]) -> None:  # noqa: ANN401
@@ -153,7 +156,7 @@ class EagerReactor(_DisconnectSelectableMixin):
         if fd not in these or self._epoll is None:
             return
         if fd in others:
-            self._epoll.modify(fd, select.EPOLLIN if others is self._readers else select.EPOLLOUT)
+            self._epoll.modify(fd, _IN if others is self._readers else _OUT)
         else:
             self._epoll.unregister(fd)
         del these[fd]
@@ -169,25 +172,28 @@ class EagerReactor(_DisconnectSelectableMixin):
         return "tsserv"
 
     def doRead(self) -> None:
-        """Serve one batch of the descriptors that are ready."""
+        """Serve the descriptors that are ready, and those that become so meanwhile, up to a batch."""
         assert self._epoll is not None
-        readers, writers = self._readers, self._writers
-        for fd, event in self._epoll.poll(0, _BATCH):
-            # One that is served earlier in the batch may have removed it.
-            descriptor = readers.get(fd) if event != select.EPOLLOUT else None
-            try:
-                why = None if descriptor is None else descriptor.doRead()
-                reading = True
-                if not why and event != select.EPOLLIN:
-                    descriptor = writers.get(fd)
-                    if descriptor is not None:
-                        why = descriptor.doWrite()
-                        reading = False
-            except BaseException as error:
-                _log.failure("Unhandled error in {descriptor}", descriptor=descriptor)
-                why = error
-            if why:
-                self._disconnectSelectable(descriptor, why, reading)
+        poll, readers, writers = self._epoll.poll, self._readers, self._writers
+        served = 0
+        while served < _BATCH and (events := poll(0, _BATCH)):
+            served += len(events)
+            for fd, event in events:
+                # One that is served earlier may have removed it.
+                descriptor = readers.get(fd) if event != _OUT else None
+                try:
+                    why = None if descriptor is None else descriptor.doRead()
+                    reading = True
+                    if not why and event != _IN:
+                        descriptor = writers.get(fd)
+                        if descriptor is not None:
+                            why = descriptor.doWrite()
+                            reading = False
+                except BaseException as error:
+                    _log.failure("Unhandled error in {descriptor}", descriptor=descriptor)
+                    why = error
+                if why:
+                    self._disconnectSelectable(descriptor, why, reading)
 
     def connectionLost(self, reason: Failure) -> None:
         """End every connection: the real reactor has stopped."""

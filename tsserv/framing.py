@@ -25,7 +25,8 @@ class ChunkFraming:
     read_size = 64 * 1024
 
     def __init__(self, stamp: Stamp) -> None:
-        self._answer: Answer = lambda data: stamp() + data
+        now = stamp.__call__  # a call of a method costs half of what a call of an instance does
+        self._answer: Answer = lambda data: now() + data
 
     def new(self) -> Answer:
         """Return what answers a new connection: there is no state, so it is the same for all."""

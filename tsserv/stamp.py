@@ -38,19 +38,20 @@ class Stamp:
             raise ValueError(f"gives a stamp of {self.longest} bytes; {_LONGEST} is the most")
         # A stamp that is the same for a whole second is formatted once in it.
         self._whole_seconds = self._format(0.0) == self._format(0.5)
-        self._second: int | None = None
+        self._since = self._until = 0.0  # of the text: a second, and never the first time
         self._text = b""
 
     def __call__(self) -> bytes:
         """Return the stamp of now."""
         now = self._clock()
-        if not self._whole_seconds:
-            return self._stamp(now)
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            self._text = self._stamp(second)
-        return self._text
+        if self._since <= now < self._until:
+            return self._text
+        text = self._stamp(now)
+        if self._whole_seconds:
+            self._text = text
+            self._since = now // 1
+            self._until = self._since + 1
+        return text
 
     def _stamp(self, seconds: float) -> bytes:
         try:
