@@ -62,6 +62,43 @@ def test_a_write_that_fails_loses_the_connection_later(client: Client) -> None:
     client.transport.write(b"x")  # says nothing, as Twisted does
 
 
+def test_what_is_written_after_an_abort_goes_nowhere(client: Client) -> None:
+    client.transport.abortConnection()
+    client.transport.write(b"x")
+    assert client.socket.taken == b""
+
+
+def test_a_producer_that_waits_to_be_asked_is_asked_when_all_is_sent(client: Client) -> None:
+    class Three:
+        left = 3
+
+        def resumeProducing(self) -> None:
+            if self.left:
+                self.left -= 1
+                client.transport.write(b"%d" % self.left)
+
+        def stopProducing(self) -> None:
+            raise NotImplementedError
+
+    client.transport.unregisterProducer()
+    client.transport.registerProducer(Three(), streaming=False)
+    while client.turn():
+        pass
+    assert client.socket.taken == b"210"
+
+
+@pytest.mark.parametrize("data", ["text", bytearray(b"x"), None])
+def test_only_bytes_can_be_written(data: object, client: Client) -> None:
+    with pytest.raises(TypeError):
+        client.transport.write(data)  # type: ignore[arg-type]
+
+
+def test_under_tls_nothing_is_sent_past_the_tls_layer(client: Client) -> None:
+    client.transport.TLS = True
+    client.transport.write(b"secret")  # Twisted's write, which hands it to the TLS layer
+    assert client.socket.taken == b""
+
+
 class Echo(Protocol):
     """Echoes, and fails on ``!``."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import stat
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from twisted.python.usage import UsageError
 from zope.interface.verify import verifyObject
 
 from tsserv.admission import most_connections
+from tsserv.eager import EagerReactor
 from tsserv.logs import LogFile
 from tsserv.stamp import Stamp
 from tsserv.tap import Options, makeService
@@ -159,6 +161,13 @@ def test_the_service_is_a_multiservice_around_a_tcp_server() -> None:
     assert isinstance(service, MultiService)
     [listener] = [part for part in service if isinstance(part, TCPServer)]
     assert (listener.args[0], listener.kwargs) == (0, {"interface": "0.0.0.0", "backlog": 4096})
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
+def test_the_listener_is_eager_unless_told_not_to() -> None:
+    eager, plain = (list(makeService(parse(*options)))[-1] for options in ([], ["--no-eager"]))
+    assert isinstance(eager.reactor, EagerReactor)
+    assert plain.reactor is eager.reactor._reactor
 
 
 def test_the_log_file_is_the_parent_of_all(tmp_path: Path) -> None:

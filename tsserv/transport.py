@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IProducer, IProtocol, IReactorFDSet
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
@@ -27,7 +28,6 @@ class _SendsAtOnce(tcp.Server):
             or self._tempDataLen
             or not self.connected
             or self._aborting
-            or self._writeDisconnecting
             or self.TLS  # the data is for the TLS layer above
             or not (self.streamingProducer or self.producer is None)  # one that waits for the queue to empty
             or type(data) is not bytes
@@ -66,7 +66,6 @@ class EagerServer(_SendsAtOnce):
         "_addressType",
         "_tempDataBuffer",
         "_tempDataLen",
-        "_writeDisconnecting",
         "bufferSize",
         "client",
         "connected",
@@ -99,7 +98,7 @@ class EagerServer(_SendsAtOnce):
         # A slot hides the default that Twisted's classes have for it.
         self._addressType: type[IPv4Address] | type[IPv6Address] = tcp.Server._addressType
         self.bufferSize = tcp.Server.bufferSize
-        self.TLS = self._aborting = self._writeDisconnecting = False
+        self.TLS = self._aborting = False
         self.connected = self.disconnected = self.disconnecting = self.offset = 0
         self.dataBuffer = b""
         self.producer: IProducer | None = None
@@ -107,7 +106,7 @@ class EagerServer(_SendsAtOnce):
         super().__init__(sock, protocol, client, server, sessionno, reactor)
         self.repstr = ""
 
-    def doRead(self) -> Exception | None:
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
         """Read once, as Twisted does but with a call less, and let the protocol answer."""
         try:
             data = self.socket.recv(self.bufferSize)
