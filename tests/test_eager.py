@@ -212,6 +212,15 @@ def test_when_the_reactor_stops_every_connection_ends_and_no_descriptor_is_left(
     assert len(list(descriptors.iterdir())) == before - 4  # two connections, the listener, the epoll set
 
 
+def test_the_end_of_a_connection_may_be_the_end_of_the_reactor(face: Face) -> None:
+    (client,) = face.connect(1)
+    [transport] = [reader for reader in face.reactor.getReaders() if hasattr(reader, "protocol")]
+    transport.protocol.connectionLost = face.reactor.connectionLost
+    client.close()
+    face.reactor.doRead()
+    assert face.reactor.fileno() == -1
+
+
 def test_where_it_cannot_be_the_real_reactor_serves(
     logged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

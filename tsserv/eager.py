@@ -173,10 +173,13 @@ class EagerReactor(_DisconnectSelectableMixin):
 
     def doRead(self) -> None:
         """Serve the descriptors that are ready, and those that become so meanwhile, up to a batch."""
-        assert self._epoll is not None
-        poll, readers, writers = self._epoll.poll, self._readers, self._writers
+        readers, writers = self._readers, self._writers
         served = 0
-        while served < _BATCH and (events := poll(0, _BATCH)):
+        # The end of the last connection may be the end of the reactor, and with it of the epoll set.
+        while served < _BATCH and self._epoll is not None:
+            events = self._epoll.poll(0, _BATCH)
+            if not events:
+                break
             served += len(events)
             for fd, event in events:
                 # One that is served earlier may have removed it.
