@@ -184,6 +184,22 @@ def test_a_bug_in_one_connection_is_logged_and_ends_that_one(face: Face, logged:
     ]
 
 
+def test_a_bug_at_the_end_of_one_connection_is_logged_and_harms_no_other(
+    face: Face, logged: list[str]
+) -> None:
+    bad, good = face.connect(2)
+    for reader in face.reactor.getReaders():
+        if hasattr(reader, "protocol"):
+            reader.protocol.connectionLost = lambda reason: 1 // 0
+    bad.close()
+    good.sendall(b"x")
+    face.turn(lambda: arrived(good))
+    assert good.recv(9) == b"x"
+    assert "ZeroDivisionError" in "".join(logged)
+    face.close()
+    assert face.reactor.fileno() == -1
+
+
 def test_who_is_removed_by_an_earlier_one_of_the_batch_is_left_alone(face: Face) -> None:
     one, two = face.connect(2)
     transports = [reader for reader in face.reactor.getReaders() if hasattr(reader, "protocol")]

@@ -11,15 +11,16 @@ import select
 import socket
 from typing import Any, TypeVar
 
-from twisted.internet import tcp, unix
+from twisted.internet import tcp
 from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.interfaces import IProtocolFactory, IReactorFDSet, IReadDescriptor
 from twisted.internet.posixbase import _DisconnectSelectableMixin
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.log import callWithLogger
 from zope.interface import directlyProvides, implementer, providedBy
 
-from tsserv.transport import EagerServer, EagerUNIXServer
+from tsserv.transport import EagerPort, EagerUNIXPort
 
 _log = Logger()
 
@@ -30,18 +31,6 @@ _IN, _OUT = 1, 4
 
 # How many descriptors are served before the real reactor has its turn, with its timers and signals.
 _BATCH = 128
-
-
-class EagerPort(tcp.Port):
-    """A TCP listener whose connections send at once."""
-
-    transport = EagerServer
-
-
-class EagerUNIXPort(unix.Port):
-    """A UNIX listener whose connections send at once."""
-
-    transport = EagerUNIXServer
 
 
 def eager(reactor: Any) -> Any:  # noqa: ANN401 (any reactor, with whatever interfaces it has)
@@ -196,13 +185,14 @@ class EagerReactor(_DisconnectSelectableMixin):
                     _log.failure("Unhandled error in {descriptor}", descriptor=descriptor)
                     why = error
                 if why:
-                    self._disconnectSelectable(descriptor, why, reading)
+                    # It logs an exception, which would end the whole epoll set.
+                    callWithLogger(descriptor, self._disconnectSelectable, descriptor, why, reading)
 
     def connectionLost(self, reason: Failure) -> None:
         """End every connection: the real reactor has stopped."""
         if self._epoll is None:
             return
         for descriptor in {*self._readers.values(), *self._writers.values()}:
-            descriptor.connectionLost(reason)
+            callWithLogger(descriptor, descriptor.connectionLost, reason)
         self._epoll.close()
         self._epoll = None

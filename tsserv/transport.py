@@ -1,5 +1,5 @@
 """
-Twisted's connections, sending at once and in less memory.
+Twisted's connections, sending at once and in less memory, and the listeners that make them.
 
 In Twisted ``write`` only queues (https://github.com/twisted/twisted/issues/5303): each answer costs two
 changes of the epoll set and one more turn of the reactor.  Here ``write`` sends while nothing is queued.
@@ -144,3 +144,15 @@ class EagerUNIXServer(_SendsAtOnce, unix.Server):
             unix.Server.write(self, data)
         else:
             super().write(data)
+
+
+class EagerPort(tcp.Port):
+    """A TCP listener whose connections send at once."""
+
+    transport = EagerServer
+
+
+class EagerUNIXPort(unix.Port):
+    """A UNIX listener whose connections send at once."""
+
+    transport = EagerUNIXServer
