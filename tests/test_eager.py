@@ -13,6 +13,7 @@ import pytest
 from fakes import Client, Service
 from processes import PATIENCE, STAMP, Twistd
 from test_half_close import send_all_and_read_to_the_end
+from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -60,6 +61,10 @@ def test_a_write_that_fails_loses_the_connection_later(client: Client) -> None:
         pass
     assert client.socket.closed is not None
     client.transport.write(b"x")  # says nothing, as Twisted does
+
+
+def test_readiness_without_data_is_nothing(client: Client) -> None:
+    assert client.transport.doRead() is None
 
 
 def test_what_is_written_after_an_abort_goes_nowhere(client: Client) -> None:
@@ -159,6 +164,24 @@ def test_keeps_to_the_interfaces_and_hands_the_rest_on(face: Face) -> None:
         assert verifyObject(interface, face.reactor)
     assert face.real.getReaders() == [face.reactor]
     assert face.reactor.seconds() == 0.0
+
+
+def test_knows_and_forgets_all_who_read_and_write(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
+    face.connect(1)
+    [transport] = [reader for reader in face.reactor.getReaders() if hasattr(reader, "protocol")]
+    transport.startWriting()
+    assert face.reactor.getWriters() == [transport]
+    monkeypatch.setattr(face.real, "removeAll", lambda: ["others"])
+    assert {*face.reactor.removeAll()} == {face.port, transport, "others"}
+    assert face.reactor.getWriters() == []
+    assert face.reactor.getReaders() == [face.reactor]
+    for descriptor in (face.port, transport):
+        descriptor.startReading()  # so that the face knows them when it closes
+
+
+def test_a_family_that_is_neither_tcp_nor_unix_is_refused(face: Face) -> None:
+    with pytest.raises(UnsupportedAddressFamily):
+        face.reactor.adoptStreamPort(0, -1, Factory())
 
 
 def test_one_turn_serves_a_bounded_batch(face: Face) -> None:
