@@ -201,6 +201,13 @@ class Client:
         self.transport.connectionLost(Failure(why))
 
 
+def connect(service: Service) -> Client:
+    """Return a client that is let in."""
+    client = service.connect()
+    assert client is not None
+    return client
+
+
 def ends(*clients: Client) -> list[str | None]:
     """Return how the service has closed each connection: ``orderly``, ``reset`` or not yet."""
     return [client.socket.closed for client in clients]

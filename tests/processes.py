@@ -128,6 +128,11 @@ class Twistd:
         """Return a new connection to it."""
         return socket.create_connection((host, self.port), PATIENCE)
 
+    def memory(self) -> int:
+        """Return how much of it is in memory, in bytes (Linux: proc(5))."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE")
+
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end, and return the exit status as :mod:`subprocess` has it."""
         self.process.send_signal(signal_number)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import random
 import socket
 import struct
@@ -120,12 +119,6 @@ class Soak:
         self._over.clear()
 
 
-def memory(service: Twistd) -> int:
-    """Return how much of the service is in memory, in bytes."""
-    pages = int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE")
-
-
 def descriptors(service: Twistd) -> int:
     """Return how many descriptors the service has open."""
     return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
@@ -152,7 +145,7 @@ def main() -> int:
                 deadline = time.monotonic() + PATIENCE
                 while descriptors(service) > idle and time.monotonic() < deadline:
                     time.sleep(0.05)
-                sizes.append(memory(service))
+                sizes.append(service.memory())
                 left = descriptors(service) - idle
                 print(f"{sizes[-1] / 2**20:7.1f} MiB, {left} connections left", flush=True)
         finally:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from fakes import NOW, Client, Service, ends
+from fakes import NOW, Service, connect, ends
 from twisted.internet.defer import Deferred
 
 LATEST = 1.25 + 0.125  # of a timeout: when at the latest it is noticed, and a step of Service.run
-
-
-def connect(service: Service) -> Client:
-    """Return a client that is let in."""
-    client = service.connect()
-    assert client is not None
-    return client
 
 
 def test_an_idle_connection_is_closed_and_a_busy_one_is_not(logged: list[str]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes import Client, Service
+from fakes import Client, Service, connect
 from processes import PATIENCE, STAMP, Twistd
 from test_half_close import send_all_and_read_to_the_end
 from twisted.internet.error import UnsupportedAddressFamily
@@ -29,9 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is n
 @pytest.fixture
 def client() -> Client:
     """Return a client of a service in chunk framing."""
-    client = Service().connect()
-    assert client is not None
-    return client
+    return connect(Service())
 
 
 def test_what_is_written_goes_out_at_once(client: Client) -> None:

@@ -31,12 +31,12 @@ def ended(client: socket.socket) -> bool:
     return True
 
 
-def memory(service: Twistd) -> int:
-    """Return how much of the service is in memory, in bytes."""
-    for line in Path(f"/proc/{service.process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError
+def serves(service: Twistd) -> bool:
+    """Return whether a new connection is let in and answered."""
+    with service.connect() as client, contextlib.suppress(OSError):
+        client.sendall(b"x")
+        return bool(client.recv(1))
+    return False
 
 
 @pytest.fixture
@@ -57,14 +57,7 @@ def test_above_the_most_connections_clients_are_closed_at_once_and_counted(
         ended(clients.enter_context(service.connect()))
     exchange(first)
     second.close()
-
-    def admitted() -> bool:
-        with service.connect() as client, contextlib.suppress(OSError):
-            client.sendall(b"x")
-            return bool(client.recv(1))
-        return False
-
-    wait_until(admitted, "room for another")
+    wait_until(lambda: serves(service), "room for another")
     service.stop()
     assert service.output.count("refusing connections: 2 are open (--max-connections)\n") == 1
     assert service.output.count("connections refused above --max-connections: ") == 1
@@ -127,14 +120,7 @@ def test_when_descriptors_run_out_others_are_served_and_all_is_well_when_there_i
         for client in crowd:
             client.close()
         service.wait_for("connected from", count=32)
-
-        def served_again() -> bool:
-            with service.connect() as client, contextlib.suppress(OSError):
-                client.sendall(b"x")
-                return bool(client.recv(1))
-            return False
-
-        wait_until(served_again, "room for another")
+        wait_until(lambda: serves(service), "room for another")
     finally:
         service.end()
     assert "Traceback" not in service.output
@@ -158,7 +144,7 @@ def test_who_sends_and_never_reads_is_held_to_512_kib_while_others_are_answered(
     other = clients.enter_context(service.connect())
     other.sendall(b"x")
     assert other.recv(100)
-    before = memory(service)
+    before = service.memory()
     count = 64
     for _ in range(count):
         client = clients.enter_context(socket.socket())
@@ -170,7 +156,7 @@ def test_who_sends_and_never_reads_is_held_to_512_kib_while_others_are_answered(
                 client.sendall(flood * 65536)
         other.sendall(b"x")
         assert other.recv(100)
-    assert (memory(service) - before) / count <= 512 * 1024
+    assert (service.memory() - before) / count <= 512 * 1024
 
 
 @linux
@@ -189,7 +175,7 @@ def test_an_idle_connection_with_every_limit_on_costs_at_most_1_5_kib(
             assert receive(client, 28)[27:] == b"x"
 
     connect()  # the first ones also pay for what is made once
-    before = memory(service)
+    before = service.memory()
     if count >= 1000:
         connect()
-    assert (memory(service) - before) / count <= 1536
+    assert (service.memory() - before) / count <= 1536

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from fakes import NOW, Client, Service
+from fakes import NOW, Client, Service, connect
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory, ITCPTransport
 from zope.interface.verify import verifyObject
 
 from tsserv.framing import LineFraming
 
 TAKES_NOTHING = 0
-
-
-def connect(service: Service) -> Client:
-    """Return a client that is let in."""
-    client = service.connect()
-    assert client is not None
-    return client
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from fakes import Client, Service
+from fakes import Service, connect
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
@@ -64,8 +64,7 @@ def test_what_is_written_waits_until_the_peer_has_taken_it(pair: tuple[Connectio
 
 
 def test_where_the_kernel_does_not_tell_twisted_does() -> None:
-    client = Service().connect()
-    assert isinstance(client, Client)
+    client = connect(Service())
     client.socket.room = 0
     client.transport.write(b"x")
     assert unsent(client.transport) == 1

@@ -64,12 +64,12 @@ class _Lines:
     def answer(self, data: bytes) -> bytes:
         """Return ``data``, which is not empty, with a stamp at the start of each line that begins in it."""
         stamp = self._stamp()
+        ended = data.endswith(b"\n")
         # A newline at the end begins no line yet.
-        newlines = data.count(b"\n") - data.endswith(b"\n")
-        answer = data.replace(b"\n", b"\n" + stamp, newlines)
+        answer = data.replace(b"\n", b"\n" + stamp, data.count(b"\n") - ended)
         if self._at_start:
             answer = stamp + answer
-        self._at_start = data.endswith(b"\n")
+        self._at_start = ended
         return answer
 
 

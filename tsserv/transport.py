@@ -108,6 +108,7 @@ class EagerServer(_SendsAtOnce):
 
     def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
         """Read once, as Twisted does but with a call less, and let the protocol answer."""
+        # Twisted's bases disagree on what this returns: nothing, says the one for aborted connections.
         try:
             data = self.socket.recv(self.bufferSize)
         except BlockingIOError:
