@@ -185,8 +185,13 @@ class EagerReactor(_DisconnectSelectableMixin):
                     _log.failure("Unhandled error in {descriptor}", descriptor=descriptor)
                     why = error
                 if why:
-                    # It logs an exception, which would end the whole epoll set.
-                    callWithLogger(descriptor, self._disconnectSelectable, descriptor, why, reading)
+                    self._lose(descriptor, why, reading)
+
+    def _lose(self, descriptor: Any, why: BaseException, reading: bool) -> None:  # noqa: ANN401
+        try:
+            self._disconnectSelectable(descriptor, why, reading)
+        except BaseException:  # which would end the whole epoll set
+            _log.failure("Unhandled error in {descriptor}", descriptor=descriptor)
 
     def connectionLost(self, reason: Failure) -> None:
         """End every connection: the real reactor has stopped."""
