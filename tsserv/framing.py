@@ -45,6 +45,8 @@ class LineFraming:
     def __init__(self, stamp: Stamp) -> None:
         self._stamp = stamp
         #: How many bytes a connection reads at once: a chunk of newlines grows by a stamp for each.
+        # Lines for each second of CPU, against 16 KiB: 0.66 with 4 KiB, 0.89 with 8, 1.01 with 12, 1.18
+        # with 24 and 32, 1.04 with 64.  Above 16 the largest answer would be above its bound.
         self.read_size = min(16 * 1024, _LARGEST_ANSWER // (stamp.longest + 1))
 
     def new(self) -> Answer:
