@@ -42,11 +42,6 @@ def test_answers_a_chunk_with_the_stamp_and_the_chunk_in_one_write(
     assert writes == [NOW + chunk]
 
 
-def test_sends_small_answers_at_once_and_notices_dead_peers(client: Client) -> None:
-    assert client.transport.getTcpNoDelay()
-    assert client.transport.getTcpKeepAlive()
-
-
 def test_logs_who_has_come(service: Service, logged: list[str]) -> None:
     service.connect("192.0.2.1")
     service.connect("::ffff:192.0.2.2")

@@ -48,40 +48,45 @@ def _handlers() -> Iterator[None]:
 
 
 def start() -> tuple[Reactor, list[str]]:
-    """Return a reactor whose signals are taken over, and the list that grows with each call to hurry."""
+    """Return a reactor whose signals are taken over, and the list that grows with each call."""
     reactor = Reactor()
     assert IReactorCore.providedBy(reactor)
-    hurried: list[str] = []
-    Signals(reactor, lambda: hurried.append("hurry")).privilegedStartService()
-    return reactor, hurried
+    called: list[str] = []
+    Signals(
+        reactor, reload=lambda: called.append("reload"), hurry=lambda: called.append("hurry")
+    ).privilegedStartService()
+    return reactor, called
 
 
 def test_the_first_signal_is_the_reactors_and_the_next_ones_hurry() -> None:
-    reactor, hurried = start()
+    reactor, called = start()
     reactor.run()
     os.kill(os.getpid(), signal.SIGTERM)
-    assert (reactor.stopped_by, hurried) == ([signal.SIGTERM], [])
+    assert (reactor.stopped_by, called) == ([signal.SIGTERM], [])
     os.kill(os.getpid(), signal.SIGINT)
     os.kill(os.getpid(), signal.SIGTERM)
-    assert (reactor.stopped_by, hurried) == ([signal.SIGTERM], ["hurry"] * 2)
+    assert (reactor.stopped_by, called) == ([signal.SIGTERM], ["hurry"] * 2)
 
 
 def test_a_sigterm_before_the_reactor_runs_stops_it_when_it_does() -> None:
-    reactor, hurried = start()
+    reactor, called = start()
     os.kill(os.getpid(), signal.SIGTERM)
     assert reactor.stopped_by == []
     reactor.run()
-    assert (reactor.stopped_by, hurried) == ([signal.SIGTERM], [])
+    assert (reactor.stopped_by, called) == ([signal.SIGTERM], [])
 
 
 def test_a_signal_that_is_ignored_stays_so() -> None:
     """As a shell has its background jobs ignore SIGINT, which Twisted leaves at that."""
-    reactor, hurried = start()
+    reactor, called = start()
     reactor.run(takes_sigint=False)
     os.kill(os.getpid(), signal.SIGINT)
-    assert (reactor.stopped_by, hurried) == ([], [])
+    assert (reactor.stopped_by, called) == ([], [])
 
 
-def test_sighup_is_ignored() -> None:
-    start()
+def test_each_sighup_reloads_even_before_the_reactor_runs() -> None:
+    reactor, called = start()
     os.kill(os.getpid(), signal.SIGHUP)
+    reactor.run()
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert called == ["reload"] * 2

@@ -42,7 +42,9 @@ def test_defaults() -> None:
         "logfile": None,
         "framing": "chunk",
         "time-format": "ctime",
+        "listen": [],
         "utc": 0,
+        "reuse-port": 0,
         "no-eager": 0,
         "max-connections": most_connections(),
         "max-connections-per-host": 0,
@@ -112,6 +114,14 @@ def test_the_stamp_is_that_of_the_time_format() -> None:
         (["--speed=9"], "option --speed not recognized"),
         (["-x"], "option -x not recognized"),
         (["21567"], "unexpected argument '21567'"),
+        (
+            ["--listen=tcp:x"],
+            "--listen: 'tcp:x': not an endpoint: invalid literal for int() with base 10: 'x'",
+        ),
+        (
+            ["--reuse-port", "--no-eager"],
+            "--reuse-port: Twisted's own way through the reactor does not have it",
+        ),
         (["--logfile=-"], "--logfile: '-' is not a file; twistd -n logs to standard output anyway"),
         (["--logfile="], "--logfile: cannot open '': Is a directory"),
         (["--logfile=/nowhere/log"], "--logfile: cannot open '/nowhere/log': No such file or directory"),
@@ -165,7 +175,10 @@ def test_the_service_is_a_multiservice_around_a_tcp_server() -> None:
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
 def test_the_listener_is_eager_unless_told_not_to() -> None:
-    eager, plain = (list(makeService(parse(*options)))[-1] for options in ([], ["--no-eager"]))
+    eager, plain = (
+        next(part for part in makeService(parse(*options)) if isinstance(part, TCPServer))
+        for options in ([], ["--no-eager"])
+    )
     assert isinstance(eager.reactor, EagerReactor)
     assert plain.reactor is eager.reactor._reactor
 
@@ -175,7 +188,22 @@ def test_the_log_file_is_the_parent_of_all(tmp_path: Path) -> None:
     service = makeService(config)
     config["logfile"].close()
     assert isinstance(service, LogFile)
-    assert [type(part).__name__ for part in service] == ["Connections", "Signals", "Listener"]
+    assert [type(part).__name__ for part in service] == ["Connections", "Signals", "Listener", "Notifier"]
+
+
+@pytest.mark.parametrize(
+    ("options", "listeners"),
+    [
+        (["--listen=tcp:0"], ["EndpointListener"]),
+        (["--listen=tcp:0", "--listen=unix:sock"], ["EndpointListener"] * 2),
+        (["--listen=tcp:0", "--port=0"], ["Listener", "EndpointListener"]),
+    ],
+)
+def test_the_port_is_listened_on_beside_endpoints_only_if_it_is_given(
+    options: list[str], listeners: list[str]
+) -> None:
+    names = [type(part).__name__ for part in makeService(parse(*options))]
+    assert [name for name in names if "Listener" in name] == listeners
 
 
 def test_the_plugin_is_found_and_leads_here() -> None:

@@ -91,6 +91,11 @@ class Connections(Service):
             "stalled connections aborted: {count}",
         )
 
+    @property
+    def count(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
     def admits(self, host: str) -> bool:
         """Return whether a connection from ``host`` may come now."""
         return self._admission.admits(host)

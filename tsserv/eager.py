@@ -33,10 +33,10 @@ _IN, _OUT = 1, 4
 _BATCH = 128
 
 
-def eager(reactor: Any) -> Any:  # noqa: ANN401 (any reactor, with whatever interfaces it has)
+def eager(reactor: Any, *, reuse_port: bool = False) -> Any:  # noqa: ANN401 (any reactor, whatever it provides)
     """Return an :class:`EagerReactor`, or ``reactor`` itself where that cannot be: no epoll, no readers."""
     if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
-        return EagerReactor(reactor)
+        return EagerReactor(reactor, reuse_port=reuse_port)
     _log.info("serving with {reactor} itself: it has no epoll, or takes no readers", reactor=reactor)
     return reactor
 
@@ -47,10 +47,12 @@ class EagerReactor(_DisconnectSelectableMixin):
     A face over a reactor: listens with an epoll set of its own, and hands everything else on.
 
     :param reactor: the real one, of which the epoll set is a reader.
+    :param reuse_port: whether other processes may listen on the same TCP ports.
     """
 
-    def __init__(self, reactor: Any) -> None:  # noqa: ANN401
+    def __init__(self, reactor: Any, *, reuse_port: bool = False) -> None:  # noqa: ANN401
         self._reactor = reactor
+        self._reuse_port = reuse_port
         self._epoll: select.epoll | None = None
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
@@ -65,7 +67,9 @@ class EagerReactor(_DisconnectSelectableMixin):
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""
     ) -> EagerPort:
         """See :class:`twisted.internet.interfaces.IReactorTCP`."""
-        return self._listening(EagerPort(port, factory, backlog, interface, self))
+        made = EagerPort(port, factory, backlog, interface, self)
+        made.reuse_port = self._reuse_port
+        return self._listening(made)
 
     def listenUNIX(
         self,

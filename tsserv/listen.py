@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+from typing import NoReturn
 
 from twisted.application.internet import TCPServer
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.interfaces import IAddress, IReactorCore, IReactorTCP
 from twisted.internet.protocol import Factory
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.systemd import ListenFDs
 
 _log = Logger()
 
@@ -26,9 +33,69 @@ class CannotStart(SystemExit, Exception):
     code = 1
 
 
+def check_endpoint(description: str) -> None:
+    """
+    Find out whether Twisted can make an endpoint of ``description``; nothing listens yet.
+
+    :raises ValueError: if not, or if it would lose answers; says what is wrong.
+    """
+    from twisted.internet import reactor
+
+    kind = description.partition(":")[0]
+    if kind in ("ssl", "tls", "haproxy"):
+        prefix = "proxy+" if kind == "haproxy" else "tls+"
+        raise ValueError(f"Twisted's {kind}: loses answers to clients that half-close; use {prefix}tcp:")
+    try:
+        serverFromString(reactor, description)
+    except (LookupError, AttributeError) as error:
+        if kind != "systemd":
+            raise ValueError(f"not an endpoint: {error}") from error
+        raise ValueError(f"systemd has not passed it; it has passed {_passed_by_systemd()}") from error
+    except TypeError as error:  # about the parameters of a function, which mean nothing to a user
+        raise ValueError(f"not an endpoint: {str(error).rpartition('() ')[2]}") from error
+    except Exception as error:  # what else a parser raises depends on the kind, and on plugins
+        raise ValueError(f"not an endpoint: {error}") from error
+
+
+def _passed_by_systemd() -> str:
+    """Return the names of the sockets that systemd has passed (sd_listen_fds(3)), for a message."""
+    return ", ".join(ListenFDs.fromEnvironment().inheritedNamedDescriptors()) or "nothing"
+
+
 def _host_port(host: str, port: int) -> str:
     """Return host and port as one writes them, an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _shown(address: IAddress) -> str:
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return _host_port(address.host, address.port)
+    if isinstance(address, UNIXAddress) and address.name:
+        return f"unix:{address.name.decode(errors='backslashreplace')}"
+    return str(address)
+
+
+def _refuse(where: str, error: BaseException | None) -> NoReturn:
+    """End the program with one line: it cannot listen."""
+    # Twisted wraps what socket() and bind() raise, and lets the error of listen() through.
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    message = f"Couldn't listen on {where}: {getattr(cause, 'strerror', None) or cause}"
+    _log.critical("{message}", message=message)
+    print(message, file=sys.__stderr__)  # sys.stderr has become the log
+    raise CannotStart(message) from error
+
+
+def _prepare(port: Port) -> None:
+    """Set what every connection takes over from its listener: small answers at once, dead peers noticed."""
+    if port.socket.family != socket.AF_UNIX:
+        port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _accept_the_rest(port: Port, backlog: int) -> None:
+    """Serve whoever is already connected to the system and waits to be accepted."""
+    port.numberAccepts = backlog
+    port.doRead()
 
 
 class Listener(TCPServer):
@@ -57,20 +124,13 @@ class Listener(TCPServer):
         try:
             super().privilegedStartService()
         except (CannotListenError, OSError) as error:
-            # Twisted wraps what socket() and bind() raise, and lets the error of listen() through.
-            cause: OSError = error.socketError if isinstance(error, CannotListenError) else error
-            message = f"Couldn't listen on {self._wanted}: {cause.strerror}"
-            _log.critical("{message}", message=message)
-            print(message, file=sys.__stderr__)  # sys.stderr has become the log
-            raise CannotStart(message) from error
+            _refuse(self._wanted, error)
+        _prepare(self._listening())
 
     def startService(self) -> None:
         """Say where it listens: which port, if the system chose it."""
         super().startService()
-        assert self._port is not None
-        address: IPv4Address | IPv6Address = self._port.getHost()
-        _log.info("listening on {where}", where=_host_port(address.host, address.port))
-        _log.info("waiting for connection...")
+        _log.info("listening on {where}", where=_shown(self._listening().getHost()))
 
     def stopService(self) -> Deferred[None]:
         """
@@ -78,8 +138,65 @@ class Listener(TCPServer):
 
         :return: fires when the port is closed.
         """
-        assert self._port is not None
-        self._port.numberAccepts = self.kwargs["backlog"]
-        self._port.doRead()
+        _accept_the_rest(self._listening(), self.kwargs["backlog"])
         stopped: Deferred[None] = super().stopService()
         return stopped
+
+    def _listening(self) -> Port:
+        port: Port | None = self._port
+        assert port is not None
+        return port
+
+
+class EndpointListener(Service):
+    """
+    Listens on an endpoint, says where, and ends the program with one line if it cannot.
+
+    :param description: of a Twisted server endpoint that :func:`check_endpoint` has found good.
+    :param factory: makes the protocol of each connection.
+    :param backlog: how many connections may wait to be accepted, where the description does not say.
+    :param reactor: does the listening.
+    """
+
+    _port: Port
+
+    def __init__(self, description: str, factory: Factory, *, backlog: int, reactor: IReactorCore) -> None:
+        self._endpoint = serverFromString(reactor, description)
+        self._description = description
+        self._factory = factory
+        self._backlog = backlog
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        :raises CannotStart: if that cannot be: in use, not permitted, a file in the way.
+        """
+        super().privilegedStartService()
+        failures: list[Failure] = []
+        self._endpoint.listen(self._factory).addCallbacks(self._listens, failures.append)
+        if failures:
+            _refuse(self._description, failures[0].value)
+
+    def _listens(self, port: Port) -> None:
+        self._port = port
+        _prepare(port)
+        # Twisted's endpoints let 50 wait, and a burst of 5,000 takes a minute to come in; systemd's own
+        # sockets have what their unit says.
+        if "backlog=" not in self._description and not self._description.startswith("systemd:"):
+            port.socket.listen(self._backlog)
+
+    def startService(self) -> None:
+        """Say where it listens: which port, if the system chose it."""
+        super().startService()
+        _log.info("listening on {where}", where=_shown(self._port.getHost()))
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Listen no more, but serve whoever is already connected to the system and waits to be accepted.
+
+        :return: fires when the port is closed.
+        """
+        super().stopService()
+        _accept_the_rest(self._port, self._backlog)
+        return maybeDeferred(self._port.stopListening)

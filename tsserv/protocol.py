@@ -57,11 +57,9 @@ class TimestampProtocol(Protocol):
         self.connected = 0
 
     def connectionMade(self) -> None:
-        """Set up the connection: small answers at once, dead peers noticed, backpressure."""
+        """Set up the connection: the size of a read, and backpressure."""
         self._connections.opened(self)
         _log.info("...connected from: {host}", host=self.host)
-        self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
         self.transport.bufferSize = self._read_size
         # The transport is the producer of its own answers: it stops reading while too many are unsent.
         self.transport.registerProducer(self.transport, streaming=True)
@@ -106,8 +104,7 @@ class TimestampFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> TimestampProtocol | None:
         """Return the protocol of a new connection from ``addr``, or ``None`` to close it at once."""
-        assert isinstance(addr, (IPv4Address, IPv6Address))
-        host = plain_host(addr.host)
+        host = plain_host(addr.host) if isinstance(addr, (IPv4Address, IPv6Address)) else "unix"
         if not self._connections.admits(host):
             return None
         return TimestampProtocol(self._framing.new(), self._framing.read_size, self._connections, host)

@@ -13,24 +13,28 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 
 class Signals(Service):
     """
-    SIGHUP does no harm; the first SIGTERM or SIGINT stops the reactor, the next ends the wait for its end.
+    SIGHUP reloads; the first SIGTERM or SIGINT stops the reactor, the next ends the wait for its end.
 
     Without it Python would die of a SIGHUP, and of a SIGTERM before the reactor runs, with clients
     already connected; and Twisted would log a traceback for the second SIGTERM, which it cannot use.
 
     :param reactor: its own handlers get the first signal.
-    :param hurry: called in the reactor's thread for each further signal.
+    :param reload: called in the reactor's thread for each SIGHUP.
+    :param hurry: called in the reactor's thread for each further SIGTERM or SIGINT.
     """
 
-    def __init__(self, reactor: IReactorCore, hurry: Callable[[], None]) -> None:
+    def __init__(
+        self, reactor: IReactorCore, *, reload: Callable[[], None], hurry: Callable[[], None]
+    ) -> None:
         self._reactor = reactor
+        self._reload = reload
         self._hurry = hurry
         self._early: int | None = None  # the signal that came before the reactor ran
         self._stopping = False
 
     def privilegedStartService(self) -> None:
         """Take the signals over, before anybody can connect."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, lambda number, frame: self._soon(self._reload))
         # The reactor sets its handlers when it begins to run.
         self._reactor.callWhenRunning(self._wrap_handlers)
         signal.signal(signal.SIGTERM, self._put_off)
@@ -51,9 +55,13 @@ class Signals(Service):
     ) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
             if self._stopping:
-                IReactorFromThreads(self._reactor).callFromThread(self._hurry)
+                self._soon(self._hurry)
             else:
                 self._stopping = True
                 first(number, frame)
 
         return handle
+
+    def _soon(self, function: Callable[[], None]) -> None:
+        """Call ``function`` in the reactor's thread: a signal may come in the middle of anything."""
+        IReactorFromThreads(self._reactor).callFromThread(function)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
-from twisted.application.service import MultiService
+from twisted.application.service import MultiService, Service
 from twisted.python import usage
 
 from tsserv import values
@@ -16,8 +17,9 @@ from tsserv.admission import Admission, most_connections
 from tsserv.connections import Connections
 from tsserv.eager import eager
 from tsserv.framing import FRAMINGS
-from tsserv.listen import Listener
+from tsserv.listen import EndpointListener, Listener, check_endpoint
 from tsserv.logs import LogFile
+from tsserv.notify import Notifier
 from tsserv.protocol import TimestampFactory
 from tsserv.signals import Signals
 from tsserv.stamp import Stamp
@@ -39,14 +41,15 @@ class Options(usage.Options):
     )
     optFlags: ClassVar[list[list[object]]] = [
         ["utc", None, "Give the time of UTC, not of the server's time zone."],
+        ["reuse-port", None, "Let several processes listen on the same TCP port, each for a share of it."],
         ["no-eager", None, "Serve with Twisted's own way through the reactor, which is slower."],
     ]
     optParameters: ClassVar[list[list[object]]] = [
         [
             "port",
             "p",
-            21567,
-            "TCP port to listen on; 0 lets the system choose.",
+            None,
+            "TCP port to listen on; 0 lets the system choose. [default: 21567, and none beside --listen]",
             values.whole_number("port", 0, 65535),
         ],
         [
@@ -109,6 +112,21 @@ class Options(usage.Options):
         ],
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, description: str) -> None:
+        """
+        Listen on a Twisted endpoint, such as tcp:21567:interface=127.0.0.1, tcp6:21567,
+        unix:/run/tsserv/sock:mode=660 or systemd:domain=INET:name=tsserv; may be given again.
+        """
+        try:
+            check_endpoint(description)
+        except ValueError as error:
+            raise usage.UsageError(f"--listen: {description!r}: {error}") from error
+        self["listen"].append(description)
+
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
         Parse the arguments after ``tsserv``.
@@ -139,6 +157,10 @@ class Options(usage.Options):
             self["stamp"] = Stamp(self["time-format"], utc=bool(self["utc"]))
         except ValueError as error:
             raise usage.UsageError(f"--time-format: {self['time-format']!r}: {error}") from error
+        if self["port"] is None and not self["listen"]:
+            self["port"] = 21567
+        if self["reuse-port"] and (self["no-eager"] or not hasattr(select, "epoll")):
+            raise usage.UsageError("--reuse-port: Twisted's own way through the reactor does not have it")
         most = most_connections()
         if self["max-connections"] is None:
             self["max-connections"] = most
@@ -176,15 +198,22 @@ def makeService(config: Options) -> MultiService:
         drain_timeout=config["drain-timeout"],
     )
     factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections)
-    listener = Listener(
-        config["port"],
-        factory,
-        interface=config["interface"] or "0.0.0.0",
-        backlog=config["backlog"],
-        reactor=reactor if config["no-eager"] else eager(reactor),
-    )
+    listening = reactor if config["no-eager"] else eager(reactor, reuse_port=config["reuse-port"])
+    backlog = config["backlog"]
+    listeners: list[Service] = []
+    if config["port"] is not None:
+        interface = config["interface"] or "0.0.0.0"
+        listeners.append(
+            Listener(config["port"], factory, interface=interface, backlog=backlog, reactor=listening)
+        )
+    listeners += [
+        EndpointListener(description, factory, backlog=backlog, reactor=listening)
+        for description in config["listen"]
+    ]
     service = MultiService() if config["logfile"] is None else LogFile(config["logfile"])
+    notifier = Notifier(reactor, lambda: connections.count)
+    signals = Signals(reactor, reload=notifier.reload, hurry=connections.abort)
     # They are stopped in the opposite order: nobody comes any more when the connections drain.
-    for part in (connections, Signals(reactor, connections.abort), listener):
+    for part in (connections, signals, *listeners, notifier):
         part.setServiceParent(service)
     return service

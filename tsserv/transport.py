@@ -122,7 +122,7 @@ class EagerServer(_SendsAtOnce):
         return None
 
     def readConnectionLost(self, reason: Failure) -> None:
-        """Tell the protocol that the peer sends no more; if it closes now and nothing is unsent, it is closed."""
+        """Tell the protocol that the peer sends no more, and close now if that is its answer and can be."""
         super().readConnectionLost(reason)
         # Twisted would send nothing in another turn of the reactor first: a tenth of what a short
         # connection costs.
@@ -162,6 +162,15 @@ class EagerPort(tcp.Port):
     """A TCP listener whose connections send at once."""
 
     transport = EagerServer
+    #: Whether other processes may listen on the same port, each for a share of the connections (socket(7)).
+    reuse_port = False
+
+    def createInternetSocket(self) -> socket.socket:
+        """Return a socket to listen on."""
+        made: socket.socket = super().createInternetSocket()
+        if self.reuse_port:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        return made
 
 
 class EagerUNIXPort(unix.Port):
