@@ -14,6 +14,7 @@ from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from tsserv.accesslog import LOGGED_ENDS, AccessLog
 from tsserv.admission import Admission
 from tsserv.connections import Connections
 from tsserv.framing import ChunkFraming, LineFraming
@@ -112,16 +113,19 @@ class Service:
         idle_timeout: float = 0.0,
         stall_timeout: float = 0.0,
         drain_timeout: float = 0.0,
+        log_connections: str = "none",
     ) -> None:
         self.reactor = MemoryReactorClock()
+        log = AccessLog(self.reactor, *LOGGED_ENDS[log_connections])
         self.connections = Connections(
             self.reactor,
             Admission(self.reactor, most, most_per_host),
+            log,
             idle_timeout=idle_timeout,
             stall_timeout=stall_timeout,
             drain_timeout=drain_timeout,
         )
-        self.factory = TimestampFactory(framing(stamp()), self.connections)
+        self.factory = TimestampFactory(framing(stamp()), self.connections, log)
         self.port = Port(0, self.factory, reactor=self.reactor)
         self.clients: list[Client] = []
         self.connections.startService()

@@ -140,6 +140,10 @@ class Twistd:
         self._reader.join(PATIENCE)
         return status
 
+    def reload(self) -> None:
+        """Have it renew what can be renewed."""
+        self.process.send_signal(signal.SIGHUP)
+
     def end(self) -> None:
         """End it if it runs, and let go of its output."""
         if self.process.poll() is None:

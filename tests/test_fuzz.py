@@ -67,9 +67,9 @@ class Clients(RuleBasedStateMachine):
 
     @rule(place=PLACES, data=PIECES)
     def send(self, place: int, data: bytes) -> None:
-        """A client sends, unless it has shut that side."""
+        """A client sends, unless it has shut that side, or the service is just closing the connection."""
         known = self.pick(place)
-        if known and not known.client.socket.ended:
+        if known and not known.client.socket.ended and not known.client.transport.disconnecting:
             known.client.socket.inbox.append(data)
             known.sent += data
             known.sent_at = self.now

@@ -42,10 +42,12 @@ def test_answers_a_chunk_with_the_stamp_and_the_chunk_in_one_write(
     assert writes == [NOW + chunk]
 
 
-def test_logs_who_has_come(service: Service, logged: list[str]) -> None:
+def test_logs_who_has_come(logged: list[str]) -> None:
+    service = Service(log_connections="both")
     service.connect("192.0.2.1")
     service.connect("::ffff:192.0.2.2")
     service.connect("2001:db8::1")
+    service.run(0.125)
     assert logged == [f"...connected from: {host}" for host in ("192.0.2.1", "192.0.2.2", "2001:db8::1")]
 
 
@@ -78,7 +80,7 @@ def test_a_paused_connection_can_be_finished(service: Service, client: Client) -
     client.socket.inbox.append(b"x" * 65536)
     service.run()
     assert not client.reading
-    client.protocol.finish()
+    client.protocol.finish("")
     client.socket.room = 1 << 20
     service.run()
     assert client.socket.taken == NOW + b"x" * 65536

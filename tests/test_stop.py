@@ -136,7 +136,7 @@ def test_the_services_own_log_tells_how_it_stopped(serve: Callable[..., Twistd],
         service.stop()
     lines = re.findall(r"\[tsserv\S+\] (.*)", service.output)
     assert re.findall(r"\[tsserv\S+\] (.*)", (tmp_path / "own.log").read_text()) == lines
-    assert lines[-1] == "connections aborted before they had finished: 1"
+    assert lines[-2] == "connections aborted before they had finished: 1"
 
 
 def test_sighup_does_no_harm(serve: Callable[..., Twistd]) -> None:

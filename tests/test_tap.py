@@ -43,6 +43,8 @@ def test_defaults() -> None:
         "framing": "chunk",
         "time-format": "ctime",
         "listen": [],
+        "log-format": "text",
+        "log-connections": "both",
         "utc": 0,
         "reuse-port": 0,
         "no-eager": 0,
@@ -122,6 +124,9 @@ def test_the_stamp_is_that_of_the_time_format() -> None:
             ["--reuse-port", "--no-eager"],
             "--reuse-port: Twisted's own way through the reactor does not have it",
         ),
+        (["--log-format=xml"], "--log-format: 'xml' is not one of text, json"),
+        (["--log-format=json"], "--log-format: json is what --logfile may hold; twistd's own log is text"),
+        (["--log-connections=all"], "--log-connections: 'all' is not one of both, open, close, none"),
         (["--logfile=-"], "--logfile: '-' is not a file; twistd -n logs to standard output anyway"),
         (["--logfile="], "--logfile: cannot open '': Is a directory"),
         (["--logfile=/nowhere/log"], "--logfile: cannot open '/nowhere/log': No such file or directory"),
@@ -142,7 +147,7 @@ def test_the_log_file_is_appended_to_and_left_alone_by_bad_input(tmp_path: Path)
     assert not path.exists()
     path.write_text("before\n")
     with parse(f"--logfile={path}")["logfile"] as file:
-        file.write("after\n")
+        file.write(b"after\n")
     assert path.read_text() == "before\nafter\n"
 
 

@@ -26,12 +26,13 @@ def test_the_foreground_says_what_it_does_and_ends_by_sigterm(serve: Callable[..
         assert client.recv(1) == b""
     # twistd ends by the signal that it got (0 in Twisted before 22.10)
     assert service.stop() in (0, -signal.SIGTERM)
-    said = re.findall(r"\[tsserv\S+\] (.*)", service.output)
+    *said, closed = re.findall(r"\[tsserv\S+\] (.*)", service.output)
     assert said == [
         f"listening on 127.0.0.1:{service.port}",
         "waiting for connection...",
         "...connected from: 127.0.0.1",
     ]
+    assert closed.startswith("...closed: 127.0.0.1 port ")
 
 
 def test_its_own_log_holds_its_own_lines_and_is_appended_to(

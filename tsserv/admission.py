@@ -62,26 +62,30 @@ class Admission:
             "connections refused above --max-connections-per-host: {count}",
         )
 
-    def admits(self, host: str) -> bool:
-        """Return whether a connection from ``host`` may come now; count and log it if not."""
+    def admits(self, host: str | None) -> bool:
+        """
+        Return whether a connection from ``host`` may come now; count and log it if not.
+
+        ``None`` is a host that is not known yet; so it is below.
+        """
         if self._open >= self._most:
             self._too_many.add(most=self._most)
             return False
-        if self._most_per_host and self._open_of_host[_network(host)] >= self._most_per_host:
+        if self._most_per_host and host and self._open_of_host[_network(host)] >= self._most_per_host:
             self._too_many_of_host.add(host=host, most=self._most_per_host)
             return False
         return True
 
-    def entered(self, host: str) -> None:
+    def entered(self, host: str | None) -> None:
         """Count a connection from ``host`` that is open now."""
         self._open += 1
-        if self._most_per_host:
+        if self._most_per_host and host:
             self._open_of_host[_network(host)] += 1
 
-    def left(self, host: str) -> None:
+    def left(self, host: str | None) -> None:
         """Count it no more."""
         self._open -= 1
-        if self._most_per_host:
+        if self._most_per_host and host:
             network = _network(host)
             self._open_of_host[network] -= 1
             if not self._open_of_host[network]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
-from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 
+from tsserv.accesslog import AccessLog
 from tsserv.admission import Admission
+from tsserv.peer import Peer
 from tsserv.queues import unsent, waiting
 from tsserv.tally import Tally
 
@@ -30,30 +29,13 @@ _DRAIN_LOOKS = 0.25
 _NOTHING_WAITS = -1
 
 
-class Peer(Protocol):
-    """What is known of one connection, for :class:`Connections` to watch it."""
-
-    transport: Connection
-    host: str
-    #: How many bytes have been handed to the transport: grows whenever something is received.
-    sent: int
-    #: ``sent`` when it was last looked at, and when it was first seen to be that.
-    seen: int
-    quiet_since: float
-    #: How many of the bytes ``sent`` the peer has taken, or ``_NOTHING_WAITS``, and since when it is that.
-    taken: int
-    taken_since: float
-
-    def finish(self) -> None:
-        """Close once all that is owed has been sent."""
-
-
 class Connections(Service):
     """
     Every open connection; a service, so that it watches while the others run and drains when they stop.
 
     :param clock: times everything here, by one timer for all connections.
     :param admission: counts them.
+    :param log: holds nothing back when the last one has ended.
     :param idle_timeout: a connection that has received nothing for so long is closed, in seconds; 0 is never.
     :param stall_timeout: one with answers waiting, of which the peer has taken none for so long, is
         aborted, in seconds; 0 is never.
@@ -64,6 +46,7 @@ class Connections(Service):
         self,
         clock: IReactorTime,
         admission: Admission,
+        log: AccessLog,
         *,
         idle_timeout: float = 0.0,
         stall_timeout: float = 0.0,
@@ -71,6 +54,7 @@ class Connections(Service):
     ) -> None:
         self._clock = clock
         self._admission = admission
+        self._log = log
         self._idle_timeout = idle_timeout
         self._stall_timeout = stall_timeout
         self._drain_timeout = drain_timeout
@@ -80,23 +64,28 @@ class Connections(Service):
         self._watch.clock = self._drain.clock = clock
         self._drained: Deferred[None] | None = None
         self._deadline: IDelayedCall | None = None
-        self._idle = Tally(
-            clock,
+        self._tallies: list[Tally] = []
+        self._idle = self.tally(
             f"closing connections that have sent nothing for {idle_timeout:g} s (--idle-timeout)",
             "idle connections closed: {count}",
         )
-        self._stalled = Tally(
-            clock,
+        self._stalled = self.tally(
             f"aborting connections that have taken no answer for {stall_timeout:g} s (--stall-timeout)",
             "stalled connections aborted: {count}",
         )
+
+    def tally(self, began: str, ended: str) -> Tally:
+        """Return a :class:`Tally` that is closed when the last connection is."""
+        tally = Tally(self._clock, began, ended)
+        self._tallies.append(tally)
+        return tally
 
     @property
     def count(self) -> int:
         """How many connections are open."""
         return len(self._open)
 
-    def admits(self, host: str) -> bool:
+    def admits(self, host: str | None) -> bool:
         """Return whether a connection from ``host`` may come now."""
         return self._admission.admits(host)
 
@@ -126,6 +115,7 @@ class Connections(Service):
         :return: fires when none is left, after the drain timeout at the latest.
         """
         super().stopService()
+        self._log.flush()
         drained: Deferred[None] = Deferred()
         self._drained = drained
         if self._open:
@@ -145,7 +135,7 @@ class Connections(Service):
         if self._open:
             _log.warn("connections aborted before they had finished: {count}", count=len(self._open))
         for peer in list(self._open):
-            peer.transport.abortConnection()
+            peer.abort("service stopped")
 
     def _end(self) -> None:
         """Stop all timers and say that the last connection has ended."""
@@ -154,8 +144,10 @@ class Connections(Service):
                 loop.stop()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
-        for counted in (self._idle, self._stalled, self._admission):
-            counted.close()
+        for tally in self._tallies:
+            tally.close()
+        self._admission.close()
+        self._log.flush()
         assert self._drained is not None
         drained, self._drained = self._drained, None
         drained.callback(None)
@@ -175,7 +167,7 @@ class Connections(Service):
                 and not waiting(peer.transport)
             ):
                 self._idle.add()
-                peer.finish()
+                peer.finish("idle")
             # What nobody has written to since nothing waited need not be asked again.
             if self._stall_timeout and (news or peer.taken != _NOTHING_WAITS):
                 self._look_for_stall(peer, now)
@@ -188,7 +180,7 @@ class Connections(Service):
             peer.taken_since = now
         elif untaken and now - peer.taken_since >= self._stall_timeout:
             self._stalled.add()
-            peer.transport.abortConnection()
+            peer.abort("stalled")
 
     def _close_quiet(self) -> None:
         """Close every connection that has been quiet for a while, with nothing unread and nothing unsent."""
@@ -198,4 +190,4 @@ class Connections(Service):
                 peer.seen = peer.sent
                 peer.quiet_since = now
             elif now - peer.quiet_since >= _QUIET:
-                peer.finish()
+                peer.finish("service stopped")

@@ -9,11 +9,15 @@ from termios import FIONREAD, TIOCOUTQ
 from twisted.internet.tcp import Connection
 
 
+def buffered(transport: Connection) -> int:
+    """Return how many bytes have been written and not sent."""
+    # The part of the output that doWrite sends from, and what has been written since.
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+
 def unsent(transport: Connection) -> int:
     """Return how many bytes have been written and the peer has not acknowledged."""
-    # The part of the output that doWrite sends from, and what has been written since.
-    buffered = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-    return buffered + _in_kernel(transport, TIOCOUTQ)
+    return buffered(transport) + _in_kernel(transport, TIOCOUTQ)
 
 
 def waiting(transport: Connection) -> bool:

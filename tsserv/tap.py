@@ -6,19 +6,19 @@ import select
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import ClassVar, NoReturn
 
 from twisted.application.service import MultiService, Service
 from twisted.python import usage
 
 from tsserv import values
+from tsserv.accesslog import LOGGED_ENDS, AccessLog
 from tsserv.admission import Admission, most_connections
 from tsserv.connections import Connections
 from tsserv.eager import eager
 from tsserv.framing import FRAMINGS
 from tsserv.listen import EndpointListener, Listener, check_endpoint
-from tsserv.logs import LogFile
+from tsserv.logs import FORMATS, LogFile, open_log
 from tsserv.notify import Notifier
 from tsserv.protocol import TimestampFactory
 from tsserv.signals import Signals
@@ -67,6 +67,20 @@ class Options(usage.Options):
             values.whole_number("backlog", 1, values.INT_MAX),
         ],
         ["logfile", "l", None, "File to append the service's own log to; twistd's log has it all the same."],
+        [
+            "log-format",
+            None,
+            "text",
+            "What is in the log file: text, or json, an object for each line.",
+            values.one_of("log-format", FORMATS),
+        ],
+        [
+            "log-connections",
+            None,
+            "both",
+            "Log when a connection opens, when it is closed, both or none.",
+            values.one_of("log-connections", LOGGED_ENDS),
+        ],
         [
             "framing",
             None,
@@ -171,9 +185,11 @@ class Options(usage.Options):
             )
         if self["logfile"] == "-":
             raise usage.UsageError("--logfile: '-' is not a file; twistd -n logs to standard output anyway")
+        if self["log-format"] == "json" and self["logfile"] is None:
+            raise usage.UsageError("--log-format: json is what --logfile may hold; twistd's own log is text")
         if self["logfile"] is not None:
             try:
-                self["logfile"] = Path(self["logfile"]).open("a", encoding="utf-8")  # noqa: SIM115 (open while the service runs)
+                self["logfile"] = open_log(self["logfile"])
             except OSError as error:
                 raise usage.UsageError(
                     f"--logfile: cannot open {self['logfile']!r}: {error.strerror}"
@@ -189,15 +205,17 @@ def makeService(config: Options) -> MultiService:
     """Return the service that ``config`` describes, on the reactor that is installed."""
     from twisted.internet import reactor
 
+    log = AccessLog(reactor, *LOGGED_ENDS[config["log-connections"]])
     admission = Admission(reactor, config["max-connections"], config["max-connections-per-host"])
     connections = Connections(
         reactor,
         admission,
+        log,
         idle_timeout=config["idle-timeout"],
         stall_timeout=config["stall-timeout"],
         drain_timeout=config["drain-timeout"],
     )
-    factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections)
+    factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections, log)
     listening = reactor if config["no-eager"] else eager(reactor, reuse_port=config["reuse-port"])
     backlog = config["backlog"]
     listeners: list[Service] = []
@@ -210,9 +228,14 @@ def makeService(config: Options) -> MultiService:
         EndpointListener(description, factory, backlog=backlog, reactor=listening)
         for description in config["listen"]
     ]
-    service = MultiService() if config["logfile"] is None else LogFile(config["logfile"])
+    service = (
+        MultiService()
+        if config["logfile"] is None
+        else LogFile(config["logfile"], FORMATS[config["log-format"]])
+    )
     notifier = Notifier(reactor, lambda: connections.count)
-    signals = Signals(reactor, reload=notifier.reload, hurry=connections.abort)
+    steps = [service.reopen] if isinstance(service, LogFile) else []
+    signals = Signals(reactor, reload=lambda: notifier.reload(*steps), hurry=connections.abort)
     # They are stopped in the opposite order: nobody comes any more when the connections drain.
     for part in (connections, signals, *listeners, notifier):
         part.setServiceParent(service)
