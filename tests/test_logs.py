@@ -120,7 +120,7 @@ def test_is_reopened_under_its_old_name(service: LogFile, path: Path, publisher:
     log.info("one")
     path.rename(path.with_name("old"))
     log.info("two")
-    service.reopen()
+    service.renew()
     log.info("three")
     service.stopService()
     assert [line.split("] ")[1] for line in path.with_name("old").read_text().splitlines()] == ["one", "two"]
@@ -133,7 +133,7 @@ def test_that_it_cannot_be_reopened_is_logged_and_the_old_one_goes_on(
     service.privilegedStartService()
     path.rename(path.with_name("old"))
     path.mkdir()
-    service.reopen()
+    service.renew()
     assert logged == [f"Cannot reopen the log file {path}: Is a directory"]
     Logger("tsserv.part", observer=publisher).info("still here")
     service.stopService()

@@ -98,7 +98,7 @@ class LogFile(MultiService):
         self._publisher.removeObserver(self)
         self._file.close()
 
-    def reopen(self) -> None:
+    def renew(self) -> None:
         """Go on in a new file of the same name: somebody may have renamed the old one, as logrotate does."""
         try:
             file = open_log(str(self._file.name))

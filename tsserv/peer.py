@@ -47,6 +47,7 @@ class Peer(Protocol):
     transport: typing.Any
 
     def __init__(self, registry: Registry, host: str | None) -> None:
+        self.transport = None
         self._registry = registry
         self.host = host
         #: How many bytes have been handed to the transport: grows whenever something is received.

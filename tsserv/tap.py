@@ -9,20 +9,23 @@ from importlib.metadata import version
 from typing import ClassVar, NoReturn
 
 from twisted.application.service import MultiService, Service
+from twisted.internet.protocol import Factory
 from twisted.python import usage
 
 from tsserv import values
 from tsserv.accesslog import LOGGED_ENDS, AccessLog
 from tsserv.admission import Admission, most_connections
 from tsserv.connections import Connections
+from tsserv.credentials import Credentials
 from tsserv.eager import eager
 from tsserv.framing import FRAMINGS
-from tsserv.listen import EndpointListener, Listener, check_endpoint
+from tsserv.listen import EndpointListener, Listener, parse_description
 from tsserv.logs import FORMATS, LogFile, open_log
 from tsserv.notify import Notifier
 from tsserv.protocol import TimestampFactory
 from tsserv.signals import Signals
 from tsserv.stamp import Stamp
+from tsserv.tls import TLSFactory
 
 
 class Options(usage.Options):
@@ -52,6 +55,9 @@ class Options(usage.Options):
             "TCP port to listen on; 0 lets the system choose. [default: 21567, and none beside --listen]",
             values.whole_number("port", 0, 65535),
         ],
+        ["certificate", None, None, "PEM file with the certificate for TLS, and those up to the root."],
+        ["private-key", None, None, "PEM file with its key. [default: in the file of the certificate]"],
+        ["client-ca", None, None, "PEM file; clients need a certificate that one of those in it has signed."],
         [
             "interface",
             "i",
@@ -133,13 +139,14 @@ class Options(usage.Options):
     def opt_listen(self, description: str) -> None:
         """
         Listen on a Twisted endpoint, such as tcp:21567:interface=127.0.0.1, tcp6:21567,
-        unix:/run/tsserv/sock:mode=660 or systemd:domain=INET:name=tsserv; may be given again.
+        unix:/run/tsserv/sock:mode=660 or systemd:domain=INET:name=tsserv, with TLS if tls+ stands
+        before it; may be given again.
         """
         try:
-            check_endpoint(description)
+            listen = parse_description(description)
         except ValueError as error:
             raise usage.UsageError(f"--listen: {description!r}: {error}") from error
-        self["listen"].append(description)
+        self["listen"].append(listen)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -175,6 +182,7 @@ class Options(usage.Options):
             self["port"] = 21567
         if self["reuse-port"] and (self["no-eager"] or not hasattr(select, "epoll")):
             raise usage.UsageError("--reuse-port: Twisted's own way through the reactor does not have it")
+        self["credentials"] = self._credentials()
         most = most_connections()
         if self["max-connections"] is None:
             self["max-connections"] = most
@@ -194,6 +202,23 @@ class Options(usage.Options):
                 raise usage.UsageError(
                     f"--logfile: cannot open {self['logfile']!r}: {error.strerror}"
                 ) from error
+
+    def _credentials(self) -> Credentials | None:
+        """Return what TLS needs, read now: as root, perhaps, and before twistd gives that up."""
+        tls = any(tls for _, tls, _ in self["listen"])
+        for option in ("certificate", "private-key", "client-ca"):
+            if self[option] is not None and not tls:
+                raise usage.UsageError(f"--{option}: nothing listens with TLS; give --listen tls+...")
+        if not tls:
+            return None
+        if self["certificate"] is None:
+            raise usage.UsageError("--listen: TLS needs --certificate")
+        try:
+            return Credentials(
+                self["certificate"], self["private-key"] or self["certificate"], self["client-ca"]
+            )
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from error
 
     def opt_version(self) -> NoReturn:
         """Show the versions of tsserv and Twisted, and exit."""
@@ -224,17 +249,19 @@ def makeService(config: Options) -> MultiService:
         listeners.append(
             Listener(config["port"], factory, interface=interface, backlog=backlog, reactor=listening)
         )
-    listeners += [
-        EndpointListener(description, factory, backlog=backlog, reactor=listening)
-        for description in config["listen"]
-    ]
+    credentials: Credentials | None = config["credentials"]
+    for _, tls, endpoint in config["listen"]:
+        outer: Factory = factory
+        if tls and credentials is not None:
+            outer = TLSFactory(factory, credentials, connections, reactor)
+        listeners.append(EndpointListener(endpoint, outer, backlog=backlog, reactor=listening))
     service = (
         MultiService()
         if config["logfile"] is None
         else LogFile(config["logfile"], FORMATS[config["log-format"]])
     )
     notifier = Notifier(reactor, lambda: connections.count)
-    steps = [service.reopen] if isinstance(service, LogFile) else []
+    steps = [part.renew for part in (service, credentials) if isinstance(part, (LogFile, Credentials))]
     signals = Signals(reactor, reload=lambda: notifier.reload(*steps), hurry=connections.abort)
     # They are stopped in the opposite order: nobody comes any more when the connections drain.
     for part in (connections, signals, *listeners, notifier):
