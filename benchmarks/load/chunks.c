@@ -190,6 +190,7 @@ void measure_messages(int count, int in_flight, size_t size, double seconds)
             counting = true;
             cpu = server_cpu();
             from = time;
+            to = from + seconds;
         } else if (counting && !over) {
             if (messages == room) {
                 room *= 2;
@@ -213,8 +214,6 @@ void measure_messages(int count, int in_flight, size_t size, double seconds)
         send_message(waiting[first]);
         first = (first + 1) % count;
     }
-    if (messages == 0)
-        fail("no message was answered within %g seconds", seconds);
     qsort(latencies, messages, sizeof *latencies, ascending);
     printf("{\"messages\": %zu, \"seconds\": %.6f, \"cpu\": %.9f, "
            "\"p50\": %.7f, \"p99\": %.7f, \"p999\": %.7f}\n",
@@ -243,9 +242,11 @@ void measure_churn(int at_once, size_t size, double seconds)
             counting = true;
             cpu = server_cpu();
             from = time;
+            to = from + seconds;
         }
     } while (time < to);
-    printf("{\"connections\": %ld, \"seconds\": %.6f, \"cpu\": %.9f}\n", served, time - from, server_cpu() - cpu);
+    printf("{\"connections\": %ld, \"seconds\": %.6f, \"cpu\": %.9f}\n",
+           served, time - from, server_cpu() - cpu);
 }
 
 /* Connect all at once, and send as soon as connected; what takes longer than the limit is given up. */
