@@ -1,0 +1,119 @@
+/* The clock, the server seen from outside, connecting, and what a stamp is. */
+
+#define _GNU_SOURCE
+#include "load.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+int server_port;
+int server_pid;
+
+void fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static double seconds_of(clockid_t clock)
+{
+    struct timespec time;
+    if (clock_gettime(clock, &time) < 0)
+        fail("the server has gone");
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+double now(void)
+{
+    return seconds_of(CLOCK_MONOTONIC);
+}
+
+double server_cpu(void)
+{
+    clockid_t clock;
+    if (clock_getcpuclockid(server_pid, &clock) != 0)
+        fail("the server has gone");
+    return seconds_of(clock);
+}
+
+long server_memory(void)
+{
+    char path[64], line[256];
+    long kibibytes = -1;
+    /* statm is faster and may be off by some hundred KiB. */
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", server_pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL)
+        fail("cannot read %s: %s", path, strerror(errno));
+    while (kibibytes < 0 && fgets(line, sizeof line, file) != NULL)
+        sscanf(line, "Rss: %ld kB", &kibibytes);
+    fclose(file);
+    if (kibibytes < 0)
+        fail("%s does not tell Rss", path);
+    return kibibytes * 1024;
+}
+
+uint64_t chance(void)
+{
+    static uint64_t state = 88172645463325252u;
+    state ^= state << 13;  /* xorshift: Marsaglia, 2003 */
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+int connecting_socket(void)
+{
+    /* Each connection comes from another address of 127.0.0.0/8: the ports of one would be used up
+       by thousands of connections a second, each of which keeps its port for a minute. */
+    static uint32_t client;
+    const int yes = 1;
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl((127u << 24) + (1 << 16) + (client++ & 0xffff));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons((uint16_t)server_port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        fail("cannot make a socket: %s", strerror(errno));
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (bind(fd, (struct sockaddr *)&from, sizeof from) < 0)
+        fail("cannot bind to %s: %s", inet_ntoa(from.sin_addr), strerror(errno));
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)
+        fail("cannot connect to port %d: %s", server_port, strerror(errno));
+    return fd;
+}
+
+void check_stamp(const char stamp[STAMP], time_t earliest)
+{
+    static char known[STAMP + 1];
+    static time_t known_time;
+    if (memcmp(stamp, known, STAMP) != 0) {
+        char again[STAMP + 1];
+        struct tm fields = {0};
+        memcpy(known, stamp, STAMP);
+        if (strptime(known, "[%a %b %d %H:%M:%S %Y] ", &fields) == NULL)
+            fail("wrong answer: not a stamp: '%s'", known);
+        fields.tm_isdst = -1;
+        known_time = mktime(&fields);
+        strftime(again, sizeof again, "[%a %b %e %H:%M:%S %Y] ", &fields);
+        if (strcmp(again, known) != 0)
+            fail("wrong answer: not a stamp as ctime() has it: '%s'", known);
+        if (known_time > time(NULL) + 1)
+            fail("wrong answer: a stamp of the future: '%s'", known);
+    }
+    if (known_time < earliest - 1)  /* the coarse clock of time() may be a tick behind another */
+        fail("wrong answer: a stamp from before its message: '%s'", known);
+}
