@@ -99,7 +99,8 @@ class Connections(Service):
         self._open.remove(peer)
         self._admission.left(peer.host)
         if not self._open and self._drained is not None:
-            self._end()
+            # In a turn of its own: it may only make way for the protocol that serves the connection.
+            self._clock.callLater(0, self._end)
 
     def startService(self) -> None:
         """Begin to look for idle and stalled connections."""
@@ -138,7 +139,9 @@ class Connections(Service):
             peer.abort("service stopped")
 
     def _end(self) -> None:
-        """Stop all timers and say that the last connection has ended."""
+        """Stop all timers and say that the last connection has ended, if it has."""
+        if self._open or self._drained is None:
+            return
         for loop in (self._watch, self._drain):
             if loop.running:
                 loop.stop()
@@ -148,7 +151,6 @@ class Connections(Service):
             tally.close()
         self._admission.close()
         self._log.flush()
-        assert self._drained is not None
         drained, self._drained = self._drained, None
         drained.callback(None)
 
