@@ -10,6 +10,7 @@ from typing import cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -18,7 +19,8 @@ from tsserv.accesslog import LOGGED_ENDS, AccessLog
 from tsserv.admission import Admission
 from tsserv.connections import Connections
 from tsserv.framing import ChunkFraming, LineFraming
-from tsserv.protocol import TimestampFactory, TimestampProtocol
+from tsserv.peer import Peer
+from tsserv.protocol import TimestampFactory
 from tsserv.stamp import Stamp
 from tsserv.transport import EagerServer
 
@@ -125,7 +127,7 @@ class Service:
             stall_timeout=stall_timeout,
             drain_timeout=drain_timeout,
         )
-        self.factory = TimestampFactory(framing(stamp()), self.connections, log)
+        self.factory: Factory = TimestampFactory(framing(stamp()), self.connections, log)
         self.port = Port(0, self.factory, reactor=self.reactor)
         self.clients: list[Client] = []
         self.connections.startService()
@@ -135,6 +137,7 @@ class Service:
         protocol = self.factory.buildProtocol(IPv4Address("TCP", host, 4711))
         if protocol is None:
             return None
+        assert isinstance(protocol, Peer)
         client = Client(self, protocol, host)
         self.clients.append(client)
         return client
@@ -156,7 +159,7 @@ class Service:
 class Client:
     """One connection to a :class:`Service`, seen from the client."""
 
-    def __init__(self, service: Service, protocol: TimestampProtocol, host: str) -> None:
+    def __init__(self, service: Service, protocol: Peer, host: str) -> None:
         self.socket = FakeSocket()
         self.protocol = protocol
         self._reactor = service.reactor

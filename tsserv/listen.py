@@ -33,6 +33,21 @@ class CannotStart(SystemExit, Exception):
     code = 1
 
 
+def parse_description(text: str) -> tuple[bool, bool, str]:
+    """
+    Split what ``--listen`` takes, ``[proxy+][tls+]ENDPOINT``, and check the endpoint.
+
+    :return: whether a PROXY header comes first, whether TLS comes then, and the endpoint.
+    :raises ValueError: if it is none; says what is wrong.
+    """
+    rest = text.removeprefix("proxy+")
+    endpoint = rest.removeprefix("tls+")
+    if endpoint != rest:
+        raise ValueError("there is no TLS yet")
+    check_endpoint(endpoint)
+    return rest != text, endpoint != rest, endpoint
+
+
 def check_endpoint(description: str) -> None:
     """
     Find out whether Twisted can make an endpoint of ``description``; nothing listens yet.

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import ClassVar, NoReturn
 
 from twisted.application.service import MultiService, Service
+from twisted.internet.protocol import Factory
 from twisted.python import usage
 
 from tsserv import values
@@ -17,10 +18,11 @@ from tsserv.admission import Admission, most_connections
 from tsserv.connections import Connections
 from tsserv.eager import eager
 from tsserv.framing import FRAMINGS
-from tsserv.listen import EndpointListener, Listener, check_endpoint
+from tsserv.listen import EndpointListener, Listener, parse_description
 from tsserv.logs import FORMATS, LogFile, open_log
 from tsserv.notify import Notifier
 from tsserv.protocol import TimestampFactory
+from tsserv.proxy import LOOPBACK, ProxyFactory
 from tsserv.signals import Signals
 from tsserv.stamp import Stamp
 
@@ -65,6 +67,13 @@ class Options(usage.Options):
             4096,
             "Connections that may wait to be accepted; the system may cap it.",
             values.whole_number("backlog", 1, values.INT_MAX),
+        ],
+        [
+            "proxy-trust",
+            None,
+            None,
+            "Networks whose PROXY headers are believed, with commas between. [default: 127.0.0.0/8,::1]",
+            values.networks("proxy-trust"),
         ],
         ["logfile", "l", None, "File to append the service's own log to; twistd's log has it all the same."],
         [
@@ -133,13 +142,14 @@ class Options(usage.Options):
     def opt_listen(self, description: str) -> None:
         """
         Listen on a Twisted endpoint, such as tcp:21567:interface=127.0.0.1, tcp6:21567,
-        unix:/run/tsserv/sock:mode=660 or systemd:domain=INET:name=tsserv; may be given again.
+        unix:/run/tsserv/sock:mode=660 or systemd:domain=INET:name=tsserv, behind a proxy that sends
+        PROXY headers if proxy+ stands before it; may be given again.
         """
         try:
-            check_endpoint(description)
+            listen = parse_description(description)
         except ValueError as error:
             raise usage.UsageError(f"--listen: {description!r}: {error}") from error
-        self["listen"].append(description)
+        self["listen"].append(listen)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -175,6 +185,10 @@ class Options(usage.Options):
             self["port"] = 21567
         if self["reuse-port"] and (self["no-eager"] or not hasattr(select, "epoll")):
             raise usage.UsageError("--reuse-port: Twisted's own way through the reactor does not have it")
+        if self["proxy-trust"] is None:
+            self["proxy-trust"] = LOOPBACK
+        elif not any(proxy for proxy, _, _ in self["listen"]):
+            raise usage.UsageError("--proxy-trust: nothing takes PROXY headers; give --listen proxy+...")
         most = most_connections()
         if self["max-connections"] is None:
             self["max-connections"] = most
@@ -224,10 +238,11 @@ def makeService(config: Options) -> MultiService:
         listeners.append(
             Listener(config["port"], factory, interface=interface, backlog=backlog, reactor=listening)
         )
-    listeners += [
-        EndpointListener(description, factory, backlog=backlog, reactor=listening)
-        for description in config["listen"]
-    ]
+    for proxy, _, endpoint in config["listen"]:
+        outer: Factory = factory
+        if proxy:
+            outer = ProxyFactory(outer, config["proxy-trust"], connections, reactor)
+        listeners.append(EndpointListener(endpoint, outer, backlog=backlog, reactor=listening))
     service = (
         MultiService()
         if config["logfile"] is None
