@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from processes import PATIENCE, STAMP, Twistd, send_all_and_read_to_the_end
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.testing import StringTransport
 from zope.interface.verify import verifyObject
 
 from tsserv.framing import ChunkFraming, LineFraming
@@ -26,6 +27,7 @@ PROXY = "127.0.0.1"
 HEADER = b"PROXY TCP4 192.0.2.1 192.0.2.9 4711 443\r\n"
 OTHER = b"PROXY TCP4 192.0.2.2 192.0.2.9 4711 443\r\n"
 UNKNOWN = b"PROXY UNKNOWN\r\n"
+ITSELF = b"PROXY TCP4 127.0.0.1 127.0.0.1 4711 21567\r\n"  # its own end of the connection
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 LOCAL = SIGNATURE + b"\x20\0\0\0"
 UNIX = SIGNATURE + b"\x21\x31\0\xd8" + b"/tmp/\x1b[2J\n...forged".ljust(216, b"\0")
@@ -95,7 +97,7 @@ def test_what_comes_behind_the_header_is_read_in_the_sizes_of_the_framing(servic
     assert client.socket.taken.count(NOW) == 3
 
 
-@pytest.mark.parametrize("header", [UNKNOWN, LOCAL])
+@pytest.mark.parametrize("header", [UNKNOWN, LOCAL, ITSELF])
 def test_a_header_without_a_client_is_served_as_the_proxys_own(
     header: bytes, service: Service, logged: list[str]
 ) -> None:
@@ -106,7 +108,7 @@ def test_a_header_without_a_client_is_served_as_the_proxys_own(
     assert line.startswith("...closed: 127.0.0.1 port 4711, 5 bytes in, ")
 
 
-@pytest.mark.parametrize("pieces", [[], [UNKNOWN], [LOCAL], [LOCAL[:-1], LOCAL[-1:]]])
+@pytest.mark.parametrize("pieces", [[], [UNKNOWN], [ITSELF], [LOCAL], [LOCAL[:-1], LOCAL[-1:]]])
 @pytest.mark.parametrize("way", ["ended", "broken"])
 def test_health_checks_leave_no_line(
     pieces: list[bytes], way: str, service: Service, logged: list[str]
@@ -116,6 +118,21 @@ def test_health_checks_leave_no_line(
     service.run(30)
     assert ends(client) != [None]
     assert logged == []
+
+
+def test_another_client_on_the_proxys_machine_is_logged(service: Service, logged: list[str]) -> None:
+    come(service, ITSELF.replace(b"4711", b"4712"))
+    service.run(1)
+    assert logged == ["...connected from: 127.0.0.1"]
+
+
+def test_a_unix_client_of_a_proxy_on_a_unix_socket_is_logged(service: Service, logged: list[str]) -> None:
+    protocol = service.factory.buildProtocol(UNIXAddress(None))
+    assert protocol is not None
+    protocol.makeConnection(StringTransport())
+    protocol.dataReceived(UNIX)
+    service.run(1)
+    assert logged == ["...connected from: unix"]
 
 
 def test_junk_is_closed_without_an_answer_and_counted(service: Service, logged: list[str]) -> None:

@@ -227,12 +227,12 @@ def test_the_port_is_listened_on_beside_endpoints_only_if_it_is_given(
 
 def test_only_listeners_with_proxy_before_them_take_headers() -> None:
     service = makeService(
-        parse("--listen=proxy+tcp:0", "--listen=tcp:0", "--proxy-trust=192.0.2.1,2001:db8::/32")
+        parse("--listen=proxy+tcp:0", "--listen=tcp:0", "--proxy-trust=10.0.0.0/28,2001:db8::5")
     )
     proxied, plain = (part._factory for part in service if isinstance(part, EndpointListener))
     assert isinstance(proxied, ProxyFactory)
     assert plain is proxied._wrapped
-    assert proxied._trusted == [ip_network("192.0.2.1"), ip_network("2001:db8::/32")]
+    assert proxied._trusted == [ip_network("10.0.0.0/28"), ip_network("2001:db8::5")]
 
 
 def test_the_plugin_is_found_and_leads_here() -> None:

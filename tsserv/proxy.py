@@ -69,7 +69,14 @@ class ProxyPreface(Preface):
             self.abort("no PROXY header")
             return
         if header is not None:
-            self._hand_over(header.client or ProxyItself(self._address), bytes(self._received[header.size :]))
+            client: IAddress | None = header.client
+            if client is None or self._is_its_own(client):
+                client = ProxyItself(self._address)
+            self._hand_over(client, bytes(self._received[header.size :]))
+
+    def _is_its_own(self, client: IAddress) -> bool:
+        """Return whether it is the proxy's end of this connection: version 1 asks that of health checks."""
+        return not isinstance(client, UNIXAddress) and host_and_port(client) == host_and_port(self._address)
 
     def _hand_over(self, client: IAddress, data: bytes) -> None:
         """Let another protocol serve ``client``, which has already sent ``data``."""
