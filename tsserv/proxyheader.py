@@ -35,7 +35,8 @@ def parse_header(data: bytearray) -> Header | None:
 
     :param data: all that has been received.
     :return: ``None`` while the header is not whole.
-    :raises NotAHeader: as soon as it cannot become one.
+    :raises NotAHeader: as soon as it begins as none, is too long, or does not hold what it should; what is
+        in a line is judged when the line is whole.
     """
     for start, parse in _FORMS:
         if data.startswith(start):
