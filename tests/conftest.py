@@ -50,7 +50,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Twistd]]:
 
 def program(name: str) -> str:
     """Return the path of a program; where it is missing, skip the test, or fail it in CI."""
-    path = shutil.which(name)
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin")  # not on the PATH of every user
     if path is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs the program {name}")
     return path

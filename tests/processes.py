@@ -160,3 +160,20 @@ def receive(connection: socket.socket, size: int) -> bytes:
         assert piece, f"closed after {len(data)} of {size} bytes"
         data += piece
     return data
+
+
+def send_all_and_read_to_the_end(connection: socket.socket, data: bytes) -> bytes:
+    """Send ``data`` and shut the sending side, reading meanwhile; close, and return what has come."""
+
+    def send() -> None:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+
+    answer = bytearray()
+    with connection:
+        sender = threading.Thread(target=send)
+        sender.start()
+        while piece := connection.recv(1 << 20):
+            answer += piece
+        sender.join()
+    return bytes(answer)

@@ -15,6 +15,7 @@ class Seen:
 
     host = "192.0.2.1"
     port: int | None = 4711
+    quiet = False
     opened_at = 0.0
     chunks = 2
     received = 10

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes import Client, Service, connect
-from processes import PATIENCE, STAMP, Twistd
-from test_half_close import send_all_and_read_to_the_end
+from processes import PATIENCE, STAMP, Twistd, send_all_and_read_to_the_end
 from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor
 from twisted.internet.protocol import Factory, Protocol
@@ -308,6 +307,6 @@ def test_a_real_service_on_every_reactor(
     with service.connect() as client:
         client.sendall(b"x")
         assert client.recv(100).endswith(b"x")
-        assert STAMP.sub(b"", send_all_and_read_to_the_end(service, data)) == data
+        assert STAMP.sub(b"", send_all_and_read_to_the_end(service.connect(), data)) == data
     assert service.stop() <= 0
     assert "Traceback" not in service.output

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import program
-from processes import PATIENCE, STAMP, Twistd
+from processes import PATIENCE, STAMP, Twistd, send_all_and_read_to_the_end
 
 MIB = 1 << 20
 
@@ -25,34 +23,17 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twistd]:
     service.end()
 
 
-def send_all_and_read_to_the_end(service: Twistd, data: bytes) -> bytes:
-    """Do what the test is about, sending and reading at once."""
-
-    def send() -> None:
-        client.sendall(data)
-        client.shutdown(socket.SHUT_WR)
-
-    answer = bytearray()
-    with service.connect() as client:
-        sender = threading.Thread(target=send)
-        sender.start()
-        while piece := client.recv(MIB):
-            answer += piece
-        sender.join()
-    return bytes(answer)
-
-
 @pytest.mark.parametrize(
     ("size", "runs"), [(1, 100), (100, 100), (1400, 100), (65536, 100), (MIB, 100), (20 * MIB, 20)]
 )
 def test_every_byte_comes_back(size: int, runs: int, service: Twistd) -> None:
     data = random.Random(size).randbytes(size)
     for _ in range(runs):
-        assert STAMP.sub(b"", send_all_and_read_to_the_end(service, data)) == data
+        assert STAMP.sub(b"", send_all_and_read_to_the_end(service.connect(), data)) == data
 
 
 def test_a_client_that_sends_nothing_gets_the_end(service: Twistd) -> None:
-    assert send_all_and_read_to_the_end(service, b"") == b""
+    assert send_all_and_read_to_the_end(service.connect(), b"") == b""
 
 
 @pytest.mark.parametrize(
@@ -79,7 +60,7 @@ def test_every_byte_comes_back_through_a_pipe(
 def test_line_framing_through_a_pipe(serve: Callable[..., Twistd]) -> None:
     service = serve("--framing=line", "--time-format=unix")
     data = b"".join(b"%d\n" % number for number in range(200000)) + b"no newline"
-    answer = send_all_and_read_to_the_end(service, data)
+    answer = send_all_and_read_to_the_end(service.connect(), data)
     lines = answer.splitlines()
     assert all(re.match(rb"\[\d{10}\.\d{6}\] ", line) for line in lines)
     assert b"\n".join(line.split(b" ", 1)[1] for line in lines) == data

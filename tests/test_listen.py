@@ -25,7 +25,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from tsserv.eager import EagerReactor
-from tsserv.listen import CannotStart, EndpointListener, Listener, check_endpoint
+from tsserv.listen import CannotStart, EndpointListener, Listener, check_endpoint, parse_description
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
 
@@ -174,6 +174,13 @@ def test_as_many_may_wait_as_the_description_or_else_the_option_says(
 def test_a_description_that_is_wrong_is_said_to_be(description: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         check_endpoint(description)
+
+
+def test_a_description_says_what_comes_before_the_service() -> None:
+    assert parse_description("tcp:0") == (False, False, "tcp:0")
+    assert parse_description("proxy+unix:proxy+sock") == (True, False, "unix:proxy+sock")
+    with pytest.raises(ValueError, match="not an endpoint: Unknown endpoint type: 'proxy\\+tcp'"):
+        parse_description("proxy+proxy+tcp:0")
 
 
 def test_an_endpoint_is_checked_without_listening(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import select
 import stat
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ from zope.interface.verify import verifyObject
 
 from tsserv.admission import most_connections
 from tsserv.eager import EagerReactor
+from tsserv.listen import EndpointListener
 from tsserv.logs import LogFile
+from tsserv.proxy import LOOPBACK, ProxyFactory
 from tsserv.stamp import Stamp
 from tsserv.tap import Options, makeService
 
@@ -47,6 +50,7 @@ def test_defaults() -> None:
         "private-key": None,
         "client-ca": None,
         "credentials": None,
+        "proxy-trust": LOOPBACK,
         "log-format": "text",
         "log-connections": "both",
         "utc": 0,
@@ -123,6 +127,15 @@ def test_the_stamp_is_that_of_the_time_format() -> None:
         (
             ["--listen=tcp:x"],
             "--listen: 'tcp:x': not an endpoint: invalid literal for int() with base 10: 'x'",
+        ),
+        (
+            ["--proxy-trust=192.0.2.1,192.0.2.1/24"],
+            "--proxy-trust: 192.0.2.1/24 has host bits set",
+        ),
+        (["--proxy-trust="], "--proxy-trust: '' does not appear to be an IPv4 or IPv6 network"),
+        (
+            ["--proxy-trust=::1", "--listen=tcp:0"],
+            "--proxy-trust: nothing takes PROXY headers; give --listen proxy+...",
         ),
         (
             ["--reuse-port", "--no-eager"],
@@ -220,6 +233,16 @@ def test_the_port_is_listened_on_beside_endpoints_only_if_it_is_given(
 ) -> None:
     names = [type(part).__name__ for part in makeService(parse(*options))]
     assert [name for name in names if "Listener" in name] == listeners
+
+
+def test_only_listeners_with_proxy_before_them_take_headers() -> None:
+    service = makeService(
+        parse("--listen=proxy+tcp:0", "--listen=tcp:0", "--proxy-trust=10.0.0.0/28,2001:db8::5")
+    )
+    proxied, plain = (part._factory for part in service if isinstance(part, EndpointListener))
+    assert isinstance(proxied, ProxyFactory)
+    assert plain is proxied._wrapped
+    assert proxied._trusted == [ip_network("10.0.0.0/28"), ip_network("2001:db8::5")]
 
 
 def test_the_plugin_is_found_and_leads_here() -> None:

@@ -24,6 +24,8 @@ class Account(Protocol):
     host: str
     #: ``None`` of a UNIX socket.
     port: int | None
+    #: Whether it is not worth a line that it opens: a proxy's health check, perhaps.
+    quiet: bool
     #: On the clock of the log.
     opened_at: float
     chunks: int
@@ -57,7 +59,7 @@ class AccessLog:
     def opened(self, account: Account) -> None:
         """Log that a connection is open."""
         account.opened_at = self._clock.seconds()
-        if self._opens:
+        if self._opens and not account.quiet:
             self._add("...connected from: {peer}", "open", account)
 
     def ended(self, account: Account, unsent: int, reason: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import resource
 from collections import Counter
-from ipaddress import IPv6Address
+from typing import NamedTuple
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IReactorTime
+from zope.interface import implementer
 
 from tsserv.tally import Tally
 
@@ -29,12 +32,28 @@ def plain_host(host: str) -> str:
     return host.removeprefix("::ffff:") if "." in host else host
 
 
+@implementer(IAddress)
+class ProxyItself(NamedTuple):
+    """The address of a proxy that speaks for no client, as in its health checks."""
+
+    address: IAddress | None
+
+
+def host_and_port(address: IAddress | None) -> tuple[str, int | None]:
+    """Return the host of a client as it is counted and logged, and its port; one without is ``unix``."""
+    if isinstance(address, ProxyItself):
+        address = address.address
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        return plain_host(address.host), address.port
+    return "unix", None
+
+
 def _network(host: str) -> str | tuple[bytes, str]:
     """Return what counts as one host: an IPv4 address, or the /64 that an IPv6 host may have to itself."""
     if ":" not in host:
         return host
     address, _, zone = host.partition("%")
-    return IPv6Address(address).packed[:8], zone
+    return ipaddress.IPv6Address(address).packed[:8], zone
 
 
 class Admission:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory
@@ -10,7 +9,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tsserv.accesslog import AccessLog
-from tsserv.admission import plain_host
+from tsserv.admission import ProxyItself, host_and_port
 from tsserv.connections import Connections
 from tsserv.framing import Answer, ChunkFraming, LineFraming
 from tsserv.peer import Peer, Registry
@@ -28,20 +27,29 @@ class TimestampProtocol(Peer):
     :param log: is told too.
     :param host: the client's, for both.
     :param port: the client's, or ``None`` if it has none.
+    :param quiet: whether it is not worth a line of log that it opens.
     """
 
-    __slots__ = ("_answer", "_log", "_read_size", "chunks", "opened_at", "port", "received")
+    __slots__ = ("_answer", "_log", "_read_size", "chunks", "opened_at", "port", "quiet", "received")
 
     host: str
 
     def __init__(
-        self, answer: Answer, read_size: int, registry: Registry, log: AccessLog, host: str, port: int | None
+        self,
+        answer: Answer,
+        read_size: int,
+        registry: Registry,
+        log: AccessLog,
+        host: str,
+        port: int | None,
+        quiet: bool = False,
     ) -> None:
         super().__init__(registry, host)
         self._answer = answer
         self._read_size = read_size
         self._log = log
         self.port = port
+        self.quiet = quiet
         # For the log.
         self.opened_at = 0.0
         self.chunks = self.received = 0
@@ -94,10 +102,16 @@ class TimestampFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> TimestampProtocol | None:
         """Return the protocol of a new connection from ``addr``, or ``None`` to close it at once."""
-        host, port = "unix", None
-        if isinstance(addr, (IPv4Address, IPv6Address)):
-            host, port = plain_host(addr.host), addr.port
+        host, port = host_and_port(addr)
         if not self._connections.admits(host):
             return None
         framing = self._framing
-        return TimestampProtocol(framing.new(), framing.read_size, self._connections, self._log, host, port)
+        return TimestampProtocol(
+            framing.new(),
+            framing.read_size,
+            self._connections,
+            self._log,
+            host,
+            port,
+            quiet=isinstance(addr, ProxyItself),
+        )

@@ -23,6 +23,7 @@ from tsserv.listen import EndpointListener, Listener, parse_description
 from tsserv.logs import FORMATS, LogFile, open_log
 from tsserv.notify import Notifier
 from tsserv.protocol import TimestampFactory
+from tsserv.proxy import LOOPBACK, ProxyFactory
 from tsserv.signals import Signals
 from tsserv.stamp import Stamp
 from tsserv.tls import TLSFactory
@@ -71,6 +72,13 @@ class Options(usage.Options):
             4096,
             "Connections that may wait to be accepted; the system may cap it.",
             values.whole_number("backlog", 1, values.INT_MAX),
+        ],
+        [
+            "proxy-trust",
+            None,
+            None,
+            "Networks whose PROXY headers are believed, with commas between. [default: 127.0.0.0/8,::1]",
+            values.networks("proxy-trust"),
         ],
         ["logfile", "l", None, "File to append the service's own log to; twistd's log has it all the same."],
         [
@@ -139,8 +147,8 @@ class Options(usage.Options):
     def opt_listen(self, description: str) -> None:
         """
         Listen on a Twisted endpoint, such as tcp:21567:interface=127.0.0.1, tcp6:21567,
-        unix:/run/tsserv/sock:mode=660 or systemd:domain=INET:name=tsserv, with TLS if tls+ stands
-        before it; may be given again.
+        unix:/run/tsserv/sock:mode=660 or systemd:domain=INET:name=tsserv; before it proxy+ for PROXY
+        headers, tls+ for TLS, or proxy+tls+ for both. May be given again.
         """
         try:
             listen = parse_description(description)
@@ -183,6 +191,10 @@ class Options(usage.Options):
         if self["reuse-port"] and (self["no-eager"] or not hasattr(select, "epoll")):
             raise usage.UsageError("--reuse-port: Twisted's own way through the reactor does not have it")
         self["credentials"] = self._credentials()
+        if self["proxy-trust"] is None:
+            self["proxy-trust"] = LOOPBACK
+        elif not any(proxy for proxy, _, _ in self["listen"]):
+            raise usage.UsageError("--proxy-trust: nothing takes PROXY headers; give --listen proxy+...")
         most = most_connections()
         if self["max-connections"] is None:
             self["max-connections"] = most
@@ -250,10 +262,12 @@ def makeService(config: Options) -> MultiService:
             Listener(config["port"], factory, interface=interface, backlog=backlog, reactor=listening)
         )
     credentials: Credentials | None = config["credentials"]
-    for _, tls, endpoint in config["listen"]:
+    for proxy, tls, endpoint in config["listen"]:
         outer: Factory = factory
         if tls and credentials is not None:
             outer = TLSFactory(factory, credentials, connections, reactor)
+        if proxy:
+            outer = ProxyFactory(outer, config["proxy-trust"], connections, reactor)
         listeners.append(EndpointListener(endpoint, outer, backlog=backlog, reactor=listening))
     service = (
         MultiService()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.python.usage import UsageError
@@ -55,5 +56,17 @@ def ip_address(option: str) -> Callable[[str], str]:
         if isIPAddress(text) or isIPv6Address(text):
             return text
         raise UsageError(f"--{option}: {text!r} is not an IPv4 or IPv6 address")
+
+    return parse
+
+
+def networks(option: str) -> Callable[[str], list[IPv4Network | IPv6Network]]:
+    """Return a parser of IP networks in CIDR notation (RFC 4632), and addresses, with commas between them."""
+
+    def parse(text: str) -> list[IPv4Network | IPv6Network]:
+        try:
+            return [ip_network(part) for part in text.split(",")]
+        except ValueError as error:  # says which, and what is wrong
+            raise UsageError(f"--{option}: {error}") from error
 
     return parse
