@@ -12,7 +12,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IReactorCore, IReactorTCP
+from twisted.internet.interfaces import IReactorCore, IReactorTCP
 from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
@@ -60,19 +60,13 @@ def check_endpoint(description: str) -> None:
         raise ValueError(f"Twisted's {kind}: loses answers to clients that half-close; use {prefix}tcp:")
     try:
         serverFromString(reactor, description)
-    except (LookupError, AttributeError) as error:
-        if kind != "systemd":
-            raise ValueError(f"not an endpoint: {error}") from error
-        raise ValueError(f"systemd has not passed it; it has passed {_passed_by_systemd()}") from error
+    except LookupError as error:  # in a list of systemd's, or a dictionary
+        passed = ", ".join(ListenFDs.fromEnvironment().inheritedNamedDescriptors()) or "nothing"
+        raise ValueError(f"systemd has not passed it; it has passed {passed}") from error
     except TypeError as error:  # about the parameters of a function, which mean nothing to a user
         raise ValueError(f"not an endpoint: {str(error).rpartition('() ')[2]}") from error
     except Exception as error:  # what else a parser raises depends on the kind, and on plugins
         raise ValueError(f"not an endpoint: {error}") from error
-
-
-def _passed_by_systemd() -> str:
-    """Return the names of the sockets that systemd has passed (sd_listen_fds(3)), for a message."""
-    return ", ".join(ListenFDs.fromEnvironment().inheritedNamedDescriptors()) or "nothing"
 
 
 def _host_port(host: str, port: int) -> str:
@@ -80,12 +74,10 @@ def _host_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _shown(address: IAddress) -> str:
-    if isinstance(address, (IPv4Address, IPv6Address)):
-        return _host_port(address.host, address.port)
-    if isinstance(address, UNIXAddress) and address.name:
-        return f"unix:{address.name.decode(errors='backslashreplace')}"
-    return str(address)
+def _shown(address: IPv4Address | IPv6Address | UNIXAddress) -> str:
+    if isinstance(address, UNIXAddress):
+        return f"unix:{(address.name or b'').decode(errors='backslashreplace')}"
+    return _host_port(address.host, address.port)
 
 
 def _refuse(where: str, error: BaseException | None) -> NoReturn:
