@@ -457,3 +457,30 @@ def test_chunk_framing_is_one_stamp_a_record(files: Files) -> None:
     client.shake_hands()
     client.send(b"x" * 40000)
     assert [len(piece) for piece in client.received.split(NOW)] == [0, 16384, 16384, 7232]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_proxy_header_comes_before_tls(together: bool, files: Files, serve: Callable[..., Twistd]) -> None:
+    listen, *rest = files.options
+    service = serve(listen.replace("tls+", "proxy+tls+"), *rest)
+    header = b"PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n"
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = files.context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    with socket.create_connection(("127.0.0.1", tls_port(service)), PATIENCE) as client:
+        for piece in [header + outgoing.read()] if together else [header, outgoing.read()]:
+            client.sendall(piece)
+        answer = b""
+        while not answer:
+            incoming.write(client.recv(1 << 16))
+            with suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+                if not service.output.count("connected from"):
+                    tls.write(b"x")
+                    client.sendall(outgoing.read())
+                    client.shutdown(socket.SHUT_WR)
+                    service.wait_for(r"connected from: 192\.0\.2\.7\n")
+                answer = tls.read(100)
+    assert STAMP.fullmatch(answer[:-1])
+    service.wait_for(r"closed: 192\.0\.2\.7 port 4711, 1 bytes in, 28 bytes out, .* ended by the client\n")
