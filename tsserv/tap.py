@@ -17,7 +17,7 @@ from tsserv.admission import Admission, most_connections
 from tsserv.connections import Connections
 from tsserv.eager import eager
 from tsserv.framing import FRAMINGS
-from tsserv.listen import EndpointListener, Listener, check_endpoint
+from tsserv.listen import EndpointListener, Listener, check_endpoint, passed_by_systemd
 from tsserv.logs import LogFile
 from tsserv.notify import Notifier
 from tsserv.protocol import TimestampFactory
@@ -49,7 +49,8 @@ class Options(usage.Options):
             "port",
             "p",
             None,
-            "TCP port to listen on; 0 lets the system choose. [default: 21567, and none beside --listen]",
+            "TCP port to listen on; 0 lets the system choose. [default: 21567; "
+            "none beside --listen, or if systemd passes sockets, which are listened on then]",
             values.whole_number("port", 0, 65535),
         ],
         [
@@ -158,7 +159,8 @@ class Options(usage.Options):
         except ValueError as error:
             raise usage.UsageError(f"--time-format: {self['time-format']!r}: {error}") from error
         if self["port"] is None and not self["listen"]:
-            self["port"] = 21567
+            self["listen"] = passed_by_systemd()
+            self["port"] = None if self["listen"] else 21567
         if self["reuse-port"] and (self["no-eager"] or not hasattr(select, "epoll")):
             raise usage.UsageError("--reuse-port: Twisted's own way through the reactor does not have it")
         most = most_connections()
