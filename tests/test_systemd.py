@@ -209,6 +209,9 @@ def test_clients_do_not_wait_for_a_service_that_cannot_start(box: Box) -> None:
     with box.connect(21567) as client, pytest.raises(ConnectionResetError):
         client.recv(1)
     assert shown(box, "Result", "tsserv.socket") == "service-start-limit-hit"
+    box.run("cp etc/default/tsserv /etc/default/ && systemctl reset-failed tsserv.socket tsserv.service")
+    box.run("systemctl start tsserv.socket tsserv.service")
+    assert_serves(box)
 
 
 def test_the_first_client_starts_the_service(box: Box) -> None:
