@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Twistd]]:
     """Return a function that starts the service in the foreground, with options of ``twistd tsserv``."""
     started: list[Twistd] = []
 
-    def start(*options: str, reactor: str = "default") -> Twistd:
-        service = Twistd(tmp_path, *options, reactor=reactor)
+    def start(*options: str, reactor: str = "default", passed: socket.socket | None = None) -> Twistd:
+        service = Twistd(tmp_path, *options, reactor=reactor, passed=passed)
         started.append(service)
         service.wait_until_up()
         return service

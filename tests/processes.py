@@ -52,6 +52,10 @@ def wait_until(happened: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
+#: Has a command take standard input for the one socket that systemd passes, by the name ``web``.
+PASS = ("sh", "-c", 'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=web; exec "$@" 3<&0 </dev/null', "sh")
+
+
 class Twistd:
     """``twistd -n tsserv`` on a port of 127.0.0.1 that the system chooses."""
 
@@ -61,28 +65,30 @@ class Twistd:
         *options: str,
         reactor: str = "default",
         preexec_fn: Callable[[], None] | None = None,
+        passed: socket.socket | None = None,
     ) -> None:
         """
         :param folder: where it runs.
         :param options: of ``twistd tsserv``; a later one takes the place of an earlier one.
         :param reactor: which of twistd's reactors serves.
         :param preexec_fn: called in the new process before it becomes twistd.
+        :param passed: a listening socket, handed over as systemd does it, in place of a port.
         """
         self.process = subprocess.Popen(
             [
+                *(PASS if passed else ()),
                 TWISTD,
                 "-n",
                 "--pidfile=",
                 f"--reactor={reactor}",
                 "tsserv",
-                "--port=0",
-                "--interface=127.0.0.1",
+                *(() if passed else ("--port=0", "--interface=127.0.0.1")),
                 *options,
             ],
             cwd=folder,
             env=environment(),
             preexec_fn=preexec_fn,
-            stdin=subprocess.DEVNULL,
+            stdin=passed.fileno() if passed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

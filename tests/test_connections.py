@@ -67,6 +67,7 @@ def test_one_that_takes_no_answers_is_aborted_and_one_that_takes_some_is_not(log
         service.run(1)
         slow.socket.room += 1
     assert ends(stalled, slow, quiet) == ["reset", None, None]
+    assert service.connections.count == 2
     assert logged == [
         "aborting connections that have taken no answer for 8 s (--stall-timeout)",
         "stalled connections aborted: 1",

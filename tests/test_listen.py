@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from processes import PATIENCE, STAMP, Twistd, receive, run_twistd
+from processes import PASS, PATIENCE, STAMP, Twistd, receive, run_twistd
 from twisted.application.internet import TCPServer
 from twisted.application.service import Service
 from twisted.internet.error import CannotListenError, ConnectionDone
@@ -165,7 +165,6 @@ def test_as_many_may_wait_as_the_description_or_else_the_option_says(
         ("tcp", "not an endpoint: missing 1 required positional argument: 'port'"),
         ("tcp:1:speed=9", "not an endpoint: got an unexpected keyword argument 'speed'"),
         ("pigeon:1", "not an endpoint: Unknown endpoint type: 'pigeon'"),
-        ("systemd:domain=INET:name=tsserv", "systemd has not passed it; it has passed nothing"),
         ("systemd:domain=INET:index=0", "systemd has not passed it; it has passed nothing"),
         ("ssl:443", "Twisted's ssl: loses answers to clients that half-close; use tls+tcp:"),
         ("haproxy:tcp:1", "Twisted's haproxy: loses answers to clients that half-close; use proxy+tcp:"),
@@ -233,6 +232,27 @@ def test_a_socket_left_by_a_dead_service_is_taken_over(tmp_path: Path, serve: Ca
         assert done.returncode == 1
         assert f"Couldn't listen on unix:{path}: Cannot acquire lock\n" in done.stderr
     assert alive.stop() <= 0
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_a_socket_that_systemd_passes_is_listened_on_and_outlives_the_service(
+    family: socket.AddressFamily, host: str, serve: Callable[..., Twistd]
+) -> None:
+    with socket.create_server((host, 0), family=family) as passed:
+        for _ in range(2):
+            with socket.create_connection(passed.getsockname()[:2], PATIENCE) as early:
+                early.sendall(b"x")
+                service = serve(passed=passed)
+                assert receive(early, 28).endswith(b"x")
+            assert service.output.count("listening on") == 1
+            assert service.stop() <= 0
+
+
+def test_what_systemd_has_passed_is_said_if_another_socket_is_wanted(tmp_path: Path) -> None:
+    arguments = ("-n", "--pidfile=", "tsserv", "--listen=systemd:domain=INET:index=1")
+    done = run_twistd(tmp_path, *arguments, prefix=PASS)
+    assert done.returncode == 1
+    assert "index=1': systemd has not passed it; it has passed web (see" in done.stderr
 
 
 def test_several_processes_share_a_port(serve: Callable[..., Twistd]) -> None:

@@ -67,7 +67,7 @@ def test_logrotate(tmp_path: Path, serve: Callable[..., Twistd]) -> None:
     service = serve(f"--logfile={path}")
     text = LOGROTATE.read_text().replace("/var/log/tsserv", str(folder))
     config = tmp_path / "config"
-    config.write_text(text.replace("systemctl reload tsserv.service", f"kill -HUP {service.process.pid}"))
+    config.write_text(text.replace("systemctl reload 'tsserv*.service'", f"kill -HUP {service.process.pid}"))
     config.chmod(0o644)
     subprocess.run(
         [program("logrotate"), "--force", f"--state={tmp_path}/state", config], check=True, timeout=PATIENCE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from typing import NoReturn
@@ -17,9 +18,11 @@ from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.systemd import ListenFDs
 
 _log = Logger()
+
+# The descriptor of the first socket that systemd passes (SD_LISTEN_FDS_START of sd_listen_fds(3)).
+_FIRST_PASSED = 3
 
 
 class CannotStart(SystemExit, Exception):
@@ -61,12 +64,29 @@ def check_endpoint(description: str) -> None:
     try:
         serverFromString(reactor, description)
     except LookupError as error:  # in a list of systemd's, or a dictionary
-        passed = ", ".join(ListenFDs.fromEnvironment().inheritedNamedDescriptors()) or "nothing"
+        passed = ", ".join(_names_of_passed()) or "nothing"
         raise ValueError(f"systemd has not passed it; it has passed {passed}") from error
     except TypeError as error:  # about the parameters of a function, which mean nothing to a user
         raise ValueError(f"not an endpoint: {str(error).rpartition('() ')[2]}") from error
     except Exception as error:  # what else a parser raises depends on the kind, and on plugins
         raise ValueError(f"not an endpoint: {error}") from error
+
+
+def _names_of_passed() -> list[str]:
+    """Return the names of the sockets that systemd has passed (sd_listen_fds(3))."""
+    names = os.environ.get("LISTEN_FDNAMES")
+    # Twisted has taken LISTEN_PID and LISTEN_FDS away, unless the sockets were for another process.
+    return names.split(":") if names and "LISTEN_PID" not in os.environ else []
+
+
+def passed_by_systemd() -> list[str]:
+    """Return the description of an endpoint for each socket that systemd has passed."""
+    descriptions = []
+    for index in range(len(_names_of_passed())):
+        with socket.socket(fileno=os.dup(_FIRST_PASSED + index)) as passed:
+            family = passed.family.name.removeprefix("AF_")
+        descriptions.append(f"systemd:domain={family}:index={index}")
+    return descriptions
 
 
 def _host_port(host: str, port: int) -> str:

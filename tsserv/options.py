@@ -15,7 +15,7 @@ from tsserv.accesslog import LOGGED_ENDS
 from tsserv.admission import most_connections
 from tsserv.credentials import Credentials
 from tsserv.framing import FRAMINGS
-from tsserv.listen import parse_description
+from tsserv.listen import parse_description, passed_by_systemd
 from tsserv.logs import FORMATS, open_log
 from tsserv.proxy import LOOPBACK
 from tsserv.stamp import Stamp
@@ -45,7 +45,8 @@ class Options(usage.Options):
             "port",
             "p",
             None,
-            "TCP port to listen on; 0 lets the system choose. [default: 21567, and none beside --listen]",
+            "TCP port to listen on; 0 lets the system choose. [default: 21567; "
+            "none beside --listen, or if systemd passes sockets, which are listened on then]",
             values.whole_number("port", 0, 65535),
         ],
         ["certificate", None, None, "PEM file with the certificate for TLS, and those up to the root."],
@@ -179,7 +180,8 @@ class Options(usage.Options):
         except ValueError as error:
             raise usage.UsageError(f"--time-format: {self['time-format']!r}: {error}") from error
         if self["port"] is None and not self["listen"]:
-            self["port"] = 21567
+            self["listen"] = [(False, False, endpoint) for endpoint in passed_by_systemd()]
+            self["port"] = None if self["listen"] else 21567
         if self["reuse-port"] and (self["no-eager"] or not hasattr(select, "epoll")):
             raise usage.UsageError("--reuse-port: Twisted's own way through the reactor does not have it")
         self["credentials"] = self._credentials()
