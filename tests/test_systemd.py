@@ -192,6 +192,33 @@ def test_a_process_that_dies_or_hangs_is_replaced(box: Box, number: signal.Signa
     assert ("watchdog" in box.run("journalctl -u tsserv")) == (number == signal.SIGSTOP)
 
 
+def test_tls_with_a_key_that_a_group_may_read_and_a_log_file_that_is_rotated(box: Box) -> None:
+    for name in ("logrotate", "openssl"):
+        program(name)
+    drop_in(box, "[Service]\nSupplementaryGroups=tls")
+    box.run(
+        """
+        getent group tls || groupadd --system tls
+        cd /etc/ssl
+        openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=box -keyout key.pem -out box.pem 2>/dev/null
+        cat key.pem >>box.pem
+        chgrp tls box.pem
+        chmod 640 box.pem
+        options='--listen tls+tcp:21567 --certificate /etc/ssl/box.pem --logfile /var/log/tsserv/tsserv.log'
+        echo "TSSERV_OPTIONS=$options" >/etc/default/tsserv
+        systemctl start tsserv
+        """
+    )
+    client = "timeout 1 openssl s_client -quiet -connect 127.0.0.1:21567 2>/dev/null"
+    ask = f"printf 'hi\\n' | {client} | grep ' hi'"
+    assert box.run(ask).endswith("] hi")
+    box.run("logrotate --force /clone/etc/logrotate.d/tsserv")
+    wait_until(lambda: "read its certificate again" in box.run("journalctl -u tsserv"), "the reload")
+    assert box.run(ask).endswith("] hi")
+    wait_until(lambda: "closed: " in box.run("cat /var/log/tsserv/tsserv.log"), "a line in the new file")
+    assert "listening on" in box.run("cat /var/log/tsserv/tsserv.log.1")
+
+
 def test_a_bad_option_is_one_line_and_no_loop(box: Box) -> None:
     box.run("echo 'TSSERV_OPTIONS=--framing=words' >/etc/default/tsserv")
     assert "failed" in box.run("systemctl start tsserv", check=False)
