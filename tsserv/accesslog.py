@@ -71,10 +71,11 @@ class AccessLog:
         """
         if self._ends and account.chunks:
             self._add(
-                "...closed: {peer} port {port}, {bytes_in} bytes in, {bytes_out} bytes out, "
+                "...closed: {client}, {bytes_in} bytes in, {bytes_out} bytes out, "
                 "chunks: {chunks}, {duration:.3f} s, {reason}",
                 "close",
                 account,
+                client=account.host if account.port is None else f"{account.host} port {account.port}",
                 bytes_in=account.received,
                 bytes_out=account.sent - unsent,
                 chunks=account.chunks,
