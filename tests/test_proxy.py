@@ -73,7 +73,7 @@ def test_the_client_is_served_and_logged_by_its_own_address(
     service.run(1)
     opened, closed = logged
     assert opened == f"...connected from: {host}"
-    assert closed.startswith(f"...closed: {host} port {None if host == 'unix' else 4711}, 12 bytes in, ")
+    assert closed.startswith(f"...closed: {host}{'' if host == 'unix' else ' port 4711'}, 12 bytes in, ")
     assert service.connections.count == 0
 
 
