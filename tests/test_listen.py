@@ -210,9 +210,9 @@ def test_a_real_service_on_several_endpoints(tmp_path: Path, serve: Callable[...
             client.shutdown(socket.SHUT_WR)
             assert STAMP.fullmatch(receive(client, 28)[:-1])
             assert client.recv(1) == b""
-    for host, client in ((r"127\.0\.0\.1", r" port \d+"), ("::1", r" port \d+"), ("unix", "")):
+    for host, port in ((r"127\.0\.0\.1", r" port \d+"), ("::1", r" port \d+"), ("unix", "")):
         service.wait_for(rf"connected from: {host}\n")
-        service.wait_for(rf"closed: {host}{client}, 1 bytes in")
+        service.wait_for(rf"closed: {host}{port}, 1 bytes in")
     assert service.stop() <= 0
     assert not path.exists()
     assert "Traceback" not in service.output
