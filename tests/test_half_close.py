@@ -36,6 +36,7 @@ def test_a_client_that_sends_nothing_gets_the_end(service: Twistd) -> None:
     assert send_all_and_read_to_the_end(service.connect(), b"") == b""
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "command",
     [

@@ -129,6 +129,7 @@ def test_when_descriptors_run_out_others_are_served_and_all_is_well_when_there_i
 
 
 @linux
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "flood"),
     [

@@ -20,7 +20,7 @@ from processes import STAMP, TWISTD, receive, wait_until
 CLONE = Path(__file__).parents[1]
 
 # Most of the time goes into the installation, at the first test that needs it.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.once]
 
 
 def examples() -> list[str]:
