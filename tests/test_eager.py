@@ -87,6 +87,16 @@ def test_a_client_that_ends_with_answers_unsent_is_closed_when_they_are_sent(cli
     assert client.socket.taken.endswith(b"] x")
 
 
+def test_a_client_that_ends_while_somebody_still_produces_is_not_closed(client: Client) -> None:
+    transport = client.transport
+    client.protocol.finish = lambda why: transport.loseConnection()  # type: ignore[method-assign]
+    transport.unregisterProducer()
+    transport.registerProducer(transport, streaming=True)
+    client.socket.ended = True
+    assert client.turn()
+    assert client.socket.closed is None
+
+
 def test_what_is_written_after_an_abort_goes_nowhere(client: Client) -> None:
     client.transport.abortConnection()
     client.transport.write(b"x")

@@ -8,6 +8,7 @@ import re
 import select
 import socket
 import stat
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -239,13 +240,15 @@ def test_a_socket_left_by_a_dead_service_is_taken_over(tmp_path: Path, serve: Ca
 def test_a_socket_that_systemd_passes_is_listened_on_and_outlives_the_service(
     family: socket.AddressFamily, host: str, serve: Callable[..., Twistd]
 ) -> None:
-    with socket.create_server((host, 0), family=family) as passed:
+    with socket.create_server((host, 0), family=family, backlog=77) as passed:
         for _ in range(2):
             with socket.create_connection(passed.getsockname()[:2], PATIENCE) as early:
                 early.sendall(b"x")
                 service = serve(passed=passed)
                 assert receive(early, 28).endswith(b"x")
             assert service.output.count("listening on") == 1
+            # tcpi_sacked, which is how many may wait, as systemd has it from the unit (Linux: <linux/tcp.h>)
+            assert struct.unpack("28xI", passed.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)) == (77,)
             assert service.stop() <= 0
 
 

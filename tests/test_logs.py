@@ -127,6 +127,19 @@ def test_is_reopened_under_its_old_name(service: LogFile, path: Path, publisher:
     assert [line.split("] ")[1] for line in path.read_text().splitlines()] == ["three"]
 
 
+def test_is_found_again_in_whatever_folder(
+    path: Path, publisher: LogPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+    service = LogFile(open_log("log"), FORMATS["text"], publisher)
+    service.privilegedStartService()
+    monkeypatch.chdir("/")
+    path.unlink()
+    service.renew()
+    service.stopService()
+    assert path.exists()
+
+
 def test_that_it_cannot_be_reopened_is_logged_and_the_old_one_goes_on(
     service: LogFile, path: Path, publisher: LogPublisher, logged: list[str]
 ) -> None:

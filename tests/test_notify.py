@@ -93,6 +93,16 @@ def test_without_systemd_nothing_is_told_and_nothing_runs() -> None:
     assert clock.getDelayedCalls() == []
 
 
+def test_a_systemd_that_does_not_listen_blocks_nothing(
+    systemd: tuple[str, socket.socket], logged: list[str]
+) -> None:
+    name, _ = systemd
+    service = Notifier(Clock(), lambda: 0, {"NOTIFY_SOCKET": name})
+    while not logged:
+        service.stopService()
+    assert "Resource temporarily unavailable" in logged[0]
+
+
 def test_that_systemd_cannot_be_told_is_logged(logged: list[str]) -> None:
     Notifier(Clock(), lambda: 0, {"NOTIFY_SOCKET": "/nowhere/notify"}).stopService()
     assert logged == ["Cannot tell systemd 'STOPPING=1': [Errno 2] No such file or directory"]

@@ -69,8 +69,12 @@ def test_who_is_in_the_middle_of_a_transfer_gets_everything(serve: Callable[...,
         assert STAMP.sub(b"", answer) == data
 
 
-def test_who_has_connected_and_not_been_accepted_is_served(serve: Callable[..., Twistd]) -> None:
-    service = serve()
+@pytest.mark.parametrize("options", [[], ["--listen=tcp:0:interface=127.0.0.1"]])
+def test_who_has_connected_and_not_been_accepted_is_served(
+    options: list[str], serve: Callable[..., Twistd]
+) -> None:
+    service = serve(*options)
+    service.port = int(service.wait_for(r"listening on \S+:(\d+)\n", count=1 + len(options))[1])
     service.process.send_signal(signal.SIGSTOP)  # so that nobody is accepted
     clients = [service.connect() for _ in range(200)]
     for client in clients:

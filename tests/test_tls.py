@@ -88,7 +88,7 @@ class TLSClient:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = files.context().wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
         self._seen = 0
-        self.received = b""
+        self.encrypted = self.received = b""
         self.ended = False
 
     def turn(self, size: int = 1 << 20) -> None:
@@ -112,6 +112,11 @@ class TLSClient:
         self._tls.write(data)
         self.turn(size)
         self.take()
+
+    def encrypt(self, data: bytes) -> None:
+        """Encrypt and do not send."""
+        self._tls.write(data)
+        self.encrypted += self._outgoing.read()
 
     def take(self) -> None:
         """Decrypt what has come."""
@@ -178,6 +183,28 @@ def test_a_client_that_takes_nothing_is_paused_whatever_one_read_has_brought(fil
     client.turn()
     client.take()
     assert client.received == (NOW + b"\n") * 16384 * 10
+
+
+def test_two_records_in_one_read_are_not_both_answered_if_the_first_is_too_much(files: Files) -> None:
+    client = TLSClient(Service(LineFraming), files)
+    client.shake_hands()
+    client.client.socket.room = 0
+    client.encrypt(b"\n" * 16384)
+    client.encrypt(b"\n" * 16384)
+    first = len(client.encrypted) // 2 - 1  # all but the last byte of a record
+    for size in (first, len(client.encrypted)):
+        client.client.socket.inbox.append(client.encrypted[:size])
+        client.encrypted = client.encrypted[size:]
+        client.service.run()
+    assert not client.client.socket.inbox
+    assert client.client.unsent <= 512 * 1024
+    client.client.socket.room = 1 << 30
+    client.turn()
+    client.take()
+    assert client.received == (NOW + b"\n") * 16384 * 2
+    client.client.socket.inbox.append(bytes(1 << 20))
+    client.turn()
+    assert max(map(len, client.client.socket.read)) < 17000
 
 
 def test_what_was_read_before_a_pause_is_answered_before_what_comes_after_it(client: TLSClient) -> None:
@@ -296,6 +323,21 @@ def test_files_that_cannot_be_used_are_one_line(
         Credentials(str(files.certificate), str(files.key), str(files.root))
     done = run_twistd(tmp_path, "-n", "--pidfile=", "tsserv", *files.options, f"--client-ca={files.root}")
     assert (done.returncode, done.stderr) == (1, f"twistd tsserv: {expected} (see twistd tsserv --help)\n")
+
+
+def test_old_versions_and_renegotiation_are_not_offered(files: Files) -> None:
+    context = Credentials(str(files.certificate), str(files.key)).context
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+def test_files_are_found_again_in_whatever_folder(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(files.certificate.parent)
+    credentials = Credentials("certificate.pem", "key.pem")
+    before = credentials.context
+    monkeypatch.chdir("/")
+    credentials.renew()
+    assert credentials.context is not before
 
 
 def test_an_encrypted_key_is_refused_without_a_prompt(files: Files) -> None:

@@ -115,7 +115,6 @@ class TLSLayer(Preface):
             self._failed.add(host=self.host, reason=reason)
         if self._served:
             self._inner.why = "TLS failed"
-        self._flush()  # the alert that says why
         self.finish("TLS failed")
 
     def _flush(self) -> None:
