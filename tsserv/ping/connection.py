@@ -40,6 +40,8 @@ class Connection:
     def __init__(self, sock: socket.socket, remote: str, connect_time: int, tls: TLS | None) -> None:
         sock.setblocking(False)
         self._socket = sock
+        self._poll = select.poll()
+        self._poll.register(sock)
         self._unsent = b""
         self.connect_time = connect_time
         self.tls = tls
@@ -97,7 +99,8 @@ class Connection:
 
     def wait(self, timeout: float) -> None:
         """Wait until something has come, more can be sent, or ``timeout`` seconds are over."""
-        select.select([self], [self] if self._unsent else [], [], timeout)
+        self._poll.modify(self._socket, select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN)
+        self._poll.poll(timeout * 1000)
 
     def close(self) -> None:
         """Close it, without waiting for anything."""

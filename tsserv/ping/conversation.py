@@ -44,7 +44,10 @@ class Result(NamedTuple):
     reason: str = ""
 
 
-class _Sent(NamedTuple):
+class _Sent:
+    """When a probe was sent."""
+
+    __slots__ = ("at", "ticks")
     at: int  # nanoseconds since 1970: CLOCK_REALTIME
     ticks: int  # nanoseconds since whenever: CLOCK_MONOTONIC
 
@@ -86,7 +89,9 @@ class Conversation:
         """
         line = self._probes.line(number)
         self._tally.sent += 1
-        self._waiting[number] = _Sent(time.time_ns(), time.monotonic_ns())
+        sent = self._waiting[number] = _Sent()
+        sent.at = time.time_ns()
+        sent.ticks = time.monotonic_ns()
         self.connection.send(line)
 
     @property

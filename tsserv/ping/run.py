@@ -110,19 +110,25 @@ class Run:
         number = next(numbers, None)
         while number is not None or conversation.deadline is not None:
             now = time.monotonic_ns()
-            if number is not None and due <= now and not connection.unsent:
-                conversation.send(number)
-                number = next(numbers, None)
+            sending = None
+            if connection.unsent:
+                if conversation.deadline is None:
+                    raise ConnectionEnded("the server takes nothing more")
+            elif number is not None and due <= now:
+                sending, number = number, next(numbers, None)
                 due = _next(due, interval)
-            until = conversation.deadline
+            until = conversation.deadline or now + self._timeout
             if number is not None and not connection.unsent:
-                until = due if until is None else min(until, due)
-            if until is None:
-                raise ConnectionEnded("the server takes nothing more")
+                until = min(until, due)
+            pause = max(0, until - now) / 1e9
+            # What comes between sending and receiving is measured, so there is as little of it as can be.
+            if sending is not None:
+                conversation.send(sending)
             with self.interrupt:
-                connection.wait(max(0, until - time.monotonic_ns()) / 1e9)
+                connection.wait(pause)
+            results = conversation.receive()
             connection.flush()
-            for result in conversation.receive():
+            for result in results:
                 self._output.result(result)
             for overdue in conversation.overdue():
                 self._output.overdue(overdue)
