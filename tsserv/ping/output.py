@@ -89,6 +89,8 @@ class Outputs(Output):
 def printable(data: bytes) -> str:
     """Return bytes of somebody else as text that does nothing to a terminal."""
     text = data.decode(errors="backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

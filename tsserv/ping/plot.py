@@ -13,6 +13,8 @@ from tsserv.ping.output import Output, Summary
 # Above so many probes the points of an SVG are a bitmap, since a browser would take minutes to draw them.
 _MOST_SHAPES = 5000
 
+_BINS = 60  # of the distribution
+
 
 class Plot(Output):
     """
@@ -42,14 +44,16 @@ class Plot(Output):
 
     def end(self, summary: Summary) -> None:
         """Draw and write it."""
-        begin = min([*self._rtts.times[:1], *self._failed], default=0.0)
-        points = {"marker": ".", "rasterized": len(self._rtts.times) > _MOST_SHAPES}
+        begin = min([*self._rtts.times, *self._failed], default=0.0)
+        rasterized = len(self._rtts.times) + len(self._failed) > _MOST_SHAPES
+        points = {"marker": ".", "rasterized": rasterized}
         figure = Figure(figsize=(8, 8), layout="constrained", facecolor="white")
         figure.suptitle(f"tsserv-ping {summary.target}")
         rtt, offset, distribution = figure.subplots(3)
         rtt.plot(self._rtts.since(begin), self._rtts.values, linewidth=0.5, **points)
-        for time in self._failed:
-            rtt.axvline(time - begin, color="red", linewidth=0.8)
+        failed = [time - begin for time in self._failed]
+        whole_height = rtt.get_xaxis_transform()
+        rtt.vlines(failed, 0, 1, color="red", linewidth=0.8, transform=whole_height, rasterized=rasterized)
         rtt.set(xlabel="seconds (red: lost or altered)", ylabel="round-trip time, ms", ylim=(0, None))
         offset.errorbar(
             self._offsets.since(begin),
@@ -60,7 +64,7 @@ class Plot(Output):
             **points,
         )
         offset.set(xlabel="seconds", ylabel="server's clock ahead, ms", xlim=rtt.get_xlim())
-        distribution.hist(self._rtts.values, bins="auto" if len(self._rtts.values) else 1)
+        distribution.hist(self._rtts.values, bins=_BINS)
         distribution.set(xlabel="round-trip time, ms", ylabel="probes")
         figure.savefig(self._path)
 

@@ -36,7 +36,7 @@ def summary_lines(summary: Summary, *, flood_size: int | None = None, histogram:
             lines.append(f"{count} {words}")
     if flood_size is not None:
         rate = tally.answered / summary.seconds
-        lines.append(f"{rate:,.0f} answers a second, {rate * flood_size / 1e6:,.2f} MB/s each way")
+        lines.append(f"{rate:.0f} answers a second, {rate * flood_size / 1e6:.2f} MB/s each way")
     if figures := tally.rtts.figures():
         names = [name for name in figures if name != "jitter"]
         values = "/".join(f"{figures[name]:.3f}" for name in names)
