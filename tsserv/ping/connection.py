@@ -41,7 +41,7 @@ class Connection:
         sock.setblocking(False)
         self._socket = sock
         self._poll = select.poll()
-        self._poll.register(sock)
+        self._poll.register(sock, select.POLLIN)
         self._unsent = b""
         self.connect_time = connect_time
         self.tls = tls
@@ -99,8 +99,10 @@ class Connection:
 
     def wait(self, timeout: float) -> None:
         """Wait until something has come, more can be sent, or ``timeout`` seconds are over."""
-        self._poll.modify(self._socket, select.POLLIN | select.POLLOUT if self._unsent else select.POLLIN)
-        self._poll.poll(timeout * 1000)
+        if self._unsent:  # which is rare
+            select.select([self._socket], [self._socket], [], timeout)
+        else:
+            self._poll.poll(timeout * 1000)
 
     def close(self) -> None:
         """Close it, without waiting for anything."""
