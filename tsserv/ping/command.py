@@ -19,7 +19,7 @@ from tsserv.ping.records import Csv, Json
 from tsserv.ping.run import Run
 from tsserv.ping.text import Text
 from tsserv.ping.tls import make_context
-from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, OK, WARNING, Thresholds, exit_status, level
+from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status, level
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tally = run.tally
     if not error and tally.lost and not (tally.answered or tally.altered):
         error = "it takes connections, but does not answer"
-    verdict = level(tally, thresholds)
     summary = Summary(
         target=host_port(options.target),
         connection=run.connection,
@@ -49,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         offset=run.offset,
         seconds=run.seconds,
         error=error,
-        level=WARNING if error and verdict == OK else verdict,
+        level=level(tally, thresholds, error=bool(error)),
     )
     try:
         output.end(summary)
     except OSError as cause:
         error = _cannot_write(cause)
-        summary.level = WARNING
+        summary.level = level(tally, thresholds, error=True)
     if error and not options.nagios:
         print(f"{parser.prog}: {summary.target}: {error}", file=sys.stderr)
     if options.nagios:
@@ -134,9 +133,9 @@ def _files(parser: Parser, options: argparse.Namespace) -> list[Output]:
     outputs: list[Output] = []
     try:
         if options.plot is not None:
-            options.plot.open("ab").close()
             from tsserv.ping.plot import Plot
 
+            options.plot.open("ab").close()
             outputs.append(Plot(options.plot))
         if options.csv is not None:
             outputs.append(Csv(options.csv.open("w", buffering=1, newline="", encoding="utf-8")))

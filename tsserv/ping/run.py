@@ -126,10 +126,9 @@ class Run:
                 conversation.send(sending)
             with self.interrupt:
                 connection.wait(pause)
-            results = conversation.receive()
-            connection.flush()
-            for result in results:
+            for result in conversation.receive():
                 self._output.result(result)
+            connection.flush()
             for overdue in conversation.overdue():
                 self._output.overdue(overdue)
 

@@ -24,12 +24,16 @@ class Thresholds(NamedTuple):
         return OK
 
 
-def level(tally: Tally, thresholds: Thresholds) -> str:
-    """Return the level of a run: of its mean round-trip time, and of what was lost."""
+def level(tally: Tally, thresholds: Thresholds, *, error: bool) -> str:
+    """
+    Return the level of a run: of its mean round-trip time, and of what was lost.
+
+    :param error: whether something else went wrong.
+    """
     if not tally.answered:
         return CRITICAL
     by_time = thresholds.level(tally.rtts.figures()["mean"])
-    return WARNING if by_time == OK and not tally.complete else by_time
+    return WARNING if by_time == OK and (error or not tally.complete) else by_time
 
 
 def exit_status(level: str, tally: Tally) -> int:
