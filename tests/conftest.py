@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from pinging import Ping
 from processes import Twistd
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
@@ -47,6 +48,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Twistd]]:
     yield start
     for service in started:
         service.end()
+
+
+@pytest.fixture
+def ping(capsys: pytest.CaptureFixture[str]) -> Ping:
+    """Return what runs ``tsserv-ping`` with arguments."""
+    return Ping(capsys)
 
 
 def program(name: str) -> str:

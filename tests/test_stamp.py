@@ -6,10 +6,13 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tsserv.stamp import Stamp
+from tsserv.stamp import Reading, Stamp, read
 
 MOMENT = 1795422158.25  # Mon Nov 23 08:22:38 2026 UTC
 
@@ -103,3 +106,50 @@ def test_takes_the_system_clock_by_default() -> None:
     before = datetime.now(timezone.utc)
     text = Stamp("iso8601")().decode().strip("[] ")
     assert timedelta(0) <= datetime.fromisoformat(text) - before < timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("time_format", ["ctime", "iso8601", "unix"])
+def test_what_is_read_is_what_was_written(time_format: str) -> None:
+    now = [0.0]
+    stamp = Stamp(time_format, utc=True, clock=lambda: now[0])
+
+    @given(st.floats(0, 2**35))
+    def check(moment: float) -> None:
+        now[0] = moment
+        reading = read(stamp())
+        assert reading is not None
+        assert reading.earliest <= Fraction(moment) * 10**9 <= reading.latest
+        assert reading.latest - reading.earliest == (1_000_002_000 if time_format == "ctime" else 2000)
+
+    check()
+
+
+@pytest.mark.usefixtures("_zone")
+def test_only_ctime_is_read_without_its_time_zone() -> None:
+    readings = {name: read(Stamp(name, clock=lambda: MOMENT)()) for name in ("ctime", "iso8601", "unix")}
+    exactly = Reading(1795422158249999000, 1795422158250001000, zoned=True)
+    assert readings["iso8601"] == readings["unix"] == exactly
+    assert readings["ctime"] == Reading(1795434757999999000, 1795434759000001000, zoned=False)
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        b"[] ",
+        b"[08:22:38] ",
+        b"[Mon Nov 31 08:22:38 2026] ",
+        b"[Mon Nov 23 08:22:38] ",
+        b"[2026-11-23] ",
+        b"[2026-11-23T08:22:38+00:00] ",
+        b"[2026-13-23T08:22:38.250000+00:00] ",
+        b"[2026-11-23T08:22:38.250000+99:00] ",
+        b"[1795422158] ",
+        b"[1795422158.25] ",
+        b"[nan] ",
+        b"[-1.000000] ",
+        b"[\xff\xfe] ",
+        "[\u0661\u0662.\u0660\u0660\u0660\u0660\u0660\u0660] ".encode(),
+    ],
+)
+def test_what_is_no_time_of_these_formats_is_not_read(stamp: bytes) -> None:
+    assert read(stamp) is None

@@ -1,0 +1,55 @@
+"""Makes the manual page and the shell completions of ``tsserv-ping`` when a wheel is built."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import shtab
+from argparse_manpage.manpage import Manpage
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_COMPLETIONS = {
+    "bash": "share/bash-completion/completions/tsserv-ping",
+    "zsh": "share/zsh/site-functions/_tsserv-ping",
+}
+
+
+class PingPages(BuildHookInterface):
+    """Adds them to what the wheel puts under the prefix of its installation."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Make the files; hatchling calls it before it builds."""
+        self._folder = tempfile.TemporaryDirectory()
+        self._shared: dict[str, str] = build_data["shared_data"]
+        sys.path.insert(0, self.root)  # the parser imports nothing but the standard library
+        from tsserv.ping.options import SECTIONS, make_parser
+
+        parser = make_parser()
+        for action in parser._actions:
+            if action.metavar == "FILE":
+                action.complete = shtab.FILE
+        for shell, path in _COMPLETIONS.items():
+            self._add(path, shtab.complete(parser, shell))
+        parser.epilog = None
+        data = {
+            "project_name": "tsserv",
+            "version": self.metadata.version,
+            "description": "ask a timestamp service for the time, and how long that takes",
+            "manual_title": "tsserv",
+        }
+        page = Manpage(parser, data)
+        for title, text in SECTIONS.items():
+            page.add_section(title, ">", text.replace("-", r"\-"))
+        self._add("share/man/man1/tsserv-ping.1", str(page))
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Take the files away; hatchling calls it after it has built."""
+        self._folder.cleanup()
+
+    def _add(self, path: str, text: str) -> None:
+        file = Path(self._folder.name, Path(path).name)
+        file.write_text(text, encoding="utf-8")
+        self._shared[str(file)] = path

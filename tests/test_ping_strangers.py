@@ -1,0 +1,367 @@
+"""``tsserv-ping`` with what is no tsserv, what does not answer, and over TLS."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import trustme
+from pinging import Handler, Ping, serving
+
+from tsserv.stamp import Stamp
+
+QUICK = ("--count", 2, "--interval", 0.002, "--timeout", 0.2)
+
+
+def send(data: bytes) -> Handler:
+    """Return what sends this and then only listens."""
+
+    def handle(client: socket.socket) -> None:
+        client.sendall(data)
+        listen(client)
+
+    return handle
+
+
+def listen(client: socket.socket) -> None:
+    while client.recv(65536):
+        pass
+
+
+def close(client: socket.socket) -> None:
+    client.recv(65536)
+    client.shutdown(socket.SHUT_WR)
+    listen(client)
+
+
+def close_at_once(client: socket.socket) -> None:
+    pass
+
+
+def reset(client: socket.socket) -> None:
+    client.recv(65536)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def echo(client: socket.socket) -> None:
+    while data := client.recv(65536):
+        client.sendall(data)
+
+
+def flood(data: bytes) -> Handler:
+    """Return what sends this without end."""
+
+    def handle(client: socket.socket) -> None:
+        while True:
+            client.sendall(data * 1000)
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("handle", "message"),
+    [
+        (send(b"SSH-2.0-OpenSSH_9.9\r\n"), "this is no tsserv: it sends 'SSH-2.0-OpenSSH_9.9'"),
+        (send(b"login: "), "this is no tsserv: it sends 'login:'"),
+        (send(b"\x1b[2J\xff\n"), "this is no tsserv: it sends '\\x1b[2J\\\\xff'"),
+        (flood(b"x"), f"this is no tsserv: it sends '{'x' * 60}'..."),
+        (flood(b"hi\n"), "this is no tsserv: it sends 'hi'"),
+        (echo, "this is no tsserv: it sends back what it gets, but without a stamp"),
+        (listen, "it takes connections, but does not answer"),
+        (send(b"[Mon Nov 23"), "it takes connections, but does not answer"),
+        (close, "the server closed the connection"),
+        (reset, os.strerror(errno.ECONNRESET)),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--flood", "--duration", 0.01)], ids=["steady", "flood"])
+def test_what_is_no_tsserv_gets_one_line(
+    handle: Handler, message: str, options: tuple[object, ...], ping: Ping
+) -> None:
+    with serving(handle) as port:
+        done = ping(f"127.0.0.1:{port}", *(("--timeout", 0.2, *options) if options else QUICK))
+    assert done.status == 1
+    if options and handle in (close, reset):
+        message = f"1 of 1 connections ended: {message}"
+    assert done.err == f"tsserv-ping: 127.0.0.1:{port}: {message}\n"
+    assert "Traceback" not in done.out
+
+
+def test_a_server_that_closes_at_once_gets_one_line(ping: Ping) -> None:
+    with serving(close_at_once) as port:
+        done = ping(f"127.0.0.1:{port}", *QUICK)
+    reasons = {os.strerror(number) for number in (errno.ECONNRESET, errno.EPIPE)}
+    reasons.add("the server closed the connection")  # or the system says what happened to what was sent
+    assert done.status == 1
+    assert done.err in {f"tsserv-ping: 127.0.0.1:{port}: {reason}\n" for reason in reasons}
+
+
+def test_what_has_been_measured_before_the_end_is_not_lost(tmp_path: Path, ping: Ping) -> None:
+    def answer_three(client: socket.socket) -> None:
+        for _ in range(3):
+            client.sendall(Stamp()() + client.recv(65536))
+        client.recv(65536)
+
+    with serving(answer_three) as port:
+        done = ping(f"127.0.0.1:{port}", "--interval", 0.1, "--csv", tmp_path / "csv")
+    assert done.status == 1
+    assert "seq=4 lost: the server closed the connection\n" in done.out
+    assert "\n4 sent, 3 answered, 1 lost (25 %), " in done.out
+    assert done.err == f"tsserv-ping: 127.0.0.1:{port}: the server closed the connection\n"
+    assert [line.split(",")[1] for line in (tmp_path / "csv").read_text().splitlines()] == [
+        "outcome",
+        *["answered"] * 3,
+        "lost",
+    ]
+
+
+def test_an_end_between_two_probes_is_a_warning(ping: Ping) -> None:
+    def answer_one(client: socket.socket) -> None:
+        client.sendall(Stamp()() + client.recv(65536))
+
+    with serving(answer_one) as port:
+        done = ping(f"127.0.0.1:{port}", "--json")
+    assert (done.status, done.summary["level"], done.summary["lost"]) == (1, "warning", 0)
+    assert done.summary["error"] == "the server closed the connection"
+
+
+def test_reconnect_outlives_connections_that_fail(ping: Ping) -> None:
+    connections = []
+
+    def answer_first_and_last(client: socket.socket) -> None:
+        connections.append(client)
+        data = client.recv(65536)
+        if len(connections) != 2:
+            client.sendall(Stamp()() + data)
+            listen(client)
+
+    with serving(answer_first_and_last) as port:
+        done = ping(f"127.0.0.1:{port}", "--reconnect", "--count", 3, "--interval", 0.002)
+    assert done.status == 1
+    assert [line.split()[0] for line in done.out.splitlines()[1:4]] == ["seq=1", "seq=2", "seq=3"]
+    assert "seq=2 lost: the server closed the connection\n" in done.out
+
+
+def test_reconnect_outlives_a_service_that_is_gone(ping: Ping) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+
+    def serve_once() -> None:
+        client, _ = listener.accept()
+        listener.close()
+        with client:
+            client.sendall(Stamp()() + client.recv(65536))
+            client.recv(65536)
+
+    thread = threading.Thread(target=serve_once)
+    thread.start()
+    done = ping(f"127.0.0.1:{port}", "--reconnect", "--count", 2, "--interval", 0.01)
+    thread.join()
+    refused = f"cannot connect to 127.0.0.1:{port}: {os.strerror(errno.ECONNREFUSED)}"
+    assert done.status == 1
+    assert f"seq=2 lost: {refused}\n" in done.out
+    assert "2 sent, 1 answered, 1 lost (50 %)" in done.out
+    done = ping(f"127.0.0.1:{port}", "--json")
+    assert (done.status, done.probes, done.summary["error"]) == (3, [], refused)
+    assert (done.summary["local"], done.summary["tls"], done.summary["rtt_ms"]) == (None, None, None)
+    for options in [(), ("--reconnect",), ("--flood",)]:
+        done = ping(f"127.0.0.1:{port}", *options)
+        assert (done.status, done.out) == (3, "")
+        assert done.err == f"tsserv-ping: 127.0.0.1:{port}: {refused}\n"
+
+
+def test_a_server_that_reads_nothing_more_ends_the_run(ping: Ping) -> None:
+    over = threading.Event()
+
+    def answer_one(client: socket.socket) -> None:
+        line = client.makefile("rb").readline()
+        client.sendall(Stamp()() + line)
+        over.wait()
+
+    with serving(answer_one) as port:
+        done = ping(f"127.0.0.1:{port}", "--size", 65536, "--interval", 0.001, "--timeout", 0.5)
+        over.set()
+    assert done.status == 1
+    assert done.err == f"tsserv-ping: 127.0.0.1:{port}: the server takes nothing more\n"
+
+
+def test_a_flood_does_not_wait_for_a_lost_answer_for_ever(ping: Ping) -> None:
+    def drop_second(client: socket.socket) -> None:
+        for number, line in enumerate(client.makefile("rb"), 1):
+            if number != 2:
+                client.sendall(Stamp()() + line)
+
+    with serving(drop_second) as port:
+        done = ping(f"127.0.0.1:{port}", "--flood", "--duration", 0.5, "--timeout", 0.2, "--json")
+    assert (done.status, done.summary["lost"]) == (1, 1)
+    assert done.summary["answered"] > 2
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("no-such-host.invalid", "cannot find the host 'no-such-host.invalid': "),
+        ("fe80::a:b:c:d:e:f:g", "cannot find the host 'fe80::a:b:c:d:e:f:g': "),
+        ("a..b", "cannot find the host 'a..b': "),
+        ("x" * 70, f"cannot find the host '{'x' * 70}': "),
+    ],
+)
+def test_an_unknown_host_gets_one_line(host: str, message: str, ping: Ping) -> None:
+    done = ping(host)
+    assert (done.status, done.out) == (3, "")
+    shown = f"[{host}]" if ":" in host else host
+    assert done.err.startswith(f"tsserv-ping: {shown}:21567: {message}")
+    assert done.err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Return who has signed the certificates of the servers here."""
+    return trustme.CA()
+
+
+def secure(authority: trustme.CA, *names: str, days: float = 90) -> ssl.SSLContext:
+    """Return a server's context with a new certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    expires = datetime.now(timezone.utc) + timedelta(days=days)
+    authority.issue_cert(*names, not_before=expires - timedelta(days=100), not_after=expires).configure_cert(
+        context
+    )
+    return context
+
+
+@pytest.fixture
+def cafile(authority: trustme.CA, tmp_path: Path) -> Path:
+    """Return a file with the certificate of the authority."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return path
+
+
+def answer(client: socket.socket) -> None:
+    """Be a tsserv."""
+    stamp = Stamp("unix")
+    while data := client.recv(65536):
+        client.sendall(stamp() + data)
+
+
+def test_tls_is_checked_and_shown(authority: trustme.CA, cafile: Path, ping: Ping) -> None:
+    with serving(answer, context=secure(authority, "127.0.0.1", days=9.6)) as port:
+        target = f"127.0.0.1:{port}"
+        done = ping(target, "--tls", "--cafile", cafile, *QUICK)
+        json = ping(target, "--tls", "--cafile", cafile, "--json", *QUICK).summary
+        large = ping(target, "--tls", "--cafile", cafile, "--json", *QUICK, "--size", 65536).summary
+        flooded = ping(target, "--tls", "--cafile", cafile, "--json", "--flood", "--duration", 0.1).summary
+    assert (done.status, done.err) == (0, "")
+    assert re.search(
+        r"^TLSv1\.3 in \d+\.\d{3} ms: its certificate expires on \d{4}-\d\d-\d\d \d\d:\d\d UTC, in 10 days$",
+        done.out,
+        re.MULTILINE,
+    )
+    assert json["answered"] == large["answered"] == 2
+    assert json["tls"]["version"] == "TLSv1.3"
+    assert json["tls"]["handshake_ms"] > 0
+    assert json["tls"]["expires"] == pytest.approx(time.time() + 9.6 * 86400, abs=300)
+    assert flooded["answered"] == flooded["sent"] > 0
+
+
+def test_a_name_of_its_own_is_asked_for_and_checked(authority: trustme.CA, cafile: Path, ping: Ping) -> None:
+    asked = []
+    context = secure(authority, "time.example")
+    context.sni_callback = lambda connection, name, _: asked.append(name)
+    with serving(answer, context=context) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls", "--cafile", cafile, "--servername", "time.example", *QUICK)
+    assert (done.status, asked) == (0, ["time.example"])
+
+
+@pytest.mark.parametrize(
+    ("names", "days", "options", "message"),
+    [
+        (["other.example"], 90, ["--cafile"], "its certificate is refused: IP address mismatch, "),
+        (["127.0.0.1"], 90, [], "its certificate is refused: unable to get local issuer certificate"),
+        (["127.0.0.1"], -1, ["--cafile"], "its certificate is refused: certificate has expired"),
+    ],
+)
+def test_a_failure_of_tls_says_which_check_failed(
+    names: list[str],
+    days: int,
+    options: list[str],
+    message: str,
+    authority: trustme.CA,
+    cafile: Path,
+    ping: Ping,
+) -> None:
+    with serving(answer, context=secure(authority, *names, days=days)) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls", *options, *([cafile] if options == ["--cafile"] else []))
+    assert (done.status, done.out) == (3, "")
+    assert f": cannot connect to 127.0.0.1:{port}: {message}" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_tls_with_what_has_none_or_does_not_answer(ping: Ping) -> None:
+    with serving(answer) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls")
+    assert done.status == 3
+    assert f"cannot connect to 127.0.0.1:{port}: TLS failed: " in done.err
+    with serving(listen) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls", "--timeout", 0.2)
+    assert (done.status, done.err) == (
+        3,
+        f"tsserv-ping: 127.0.0.1:{port}: cannot connect to 127.0.0.1:{port}: timed out\n",
+    )
+
+
+def test_without_a_check_the_expiry_is_shown_if_something_can_read_it(
+    authority: trustme.CA, ping: Ping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(answer, context=secure(authority, "other.example", days=-4)) as port:
+        read = ping(f"127.0.0.1:{port}", "--tls", "--insecure", *QUICK)
+        monkeypatch.setitem(sys.modules, "cryptography.x509", None)
+        unread = ping(f"127.0.0.1:{port}", "--tls", "--insecure", *QUICK)
+    assert read.status == unread.status == 0
+    assert ": its certificate expired on 20" in read.out
+    assert (
+        ": when its certificate expires is unknown (to see it without a check, install cryptography)"
+        in unread.out
+    )
+
+
+def test_a_client_certificate_that_is_missing_gets_one_line(
+    authority: trustme.CA, cafile: Path, ping: Ping
+) -> None:
+    context = secure(authority, "127.0.0.1")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with serving(answer, context=context) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls", "--cafile", cafile, *QUICK)
+    assert done.status == 1
+    assert done.err.startswith(f"tsserv-ping: 127.0.0.1:{port}: ")
+    assert done.err.count("\n") == 1
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """Logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_web_server_is_no_tsserv(ping: Ping) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        done = ping(f"127.0.0.1:{server.server_port}", *QUICK)
+        server.shutdown()
+        thread.join()
+    assert done.status == 1
+    assert "this is no tsserv: it sends '<!DOCTYPE HTML" in done.err

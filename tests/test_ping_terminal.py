@@ -1,0 +1,178 @@
+"""``tsserv-ping`` as a program: in a pipe, on a terminal, and ended by a signal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from pinging import Ping, serving
+from processes import PATIENCE, environment
+
+from tsserv.ping.interrupt import Interrupt
+from tsserv.stamp import Stamp
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "tsserv-ping"
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Return the port of a tsserv that answers nothing that is 100 bytes long."""
+
+    def serve(client: socket.socket) -> None:
+        for line in client.makefile("rb"):
+            if len(line) != 100:
+                client.sendall(Stamp("unix")() + line)
+
+    with serving(serve) as port:
+        yield port
+
+
+def start(
+    *arguments: object, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, **variables: str
+) -> subprocess.Popen[str]:
+    """Start it with arguments and environment variables."""
+    return subprocess.Popen(
+        [PROGRAM, *map(str, arguments)],
+        env={**environment(), "TERM": "xterm", "NO_COLOR": "", **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_pipe_gets_each_line_at_once_and_a_signal_gets_the_summary(number: int, port: int) -> None:
+    with start(f"127.0.0.1:{port}", "--interval", 60) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert lines[1].startswith("seq=1 ")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert "\n1 sent, 1 answered, 0 lost (0 %), " in out
+    assert "\x1b" not in "".join(lines) + out
+    assert (process.returncode, err) == (0, "")
+
+
+def test_a_signal_when_nothing_has_been_answered(port: int) -> None:
+    with start(f"127.0.0.1:{port}", "--size", 100, "--timeout", 0.1, "--interval", 60) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert lines[1] == "seq=1 no answer after 0.1 s\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+    assert "\n1 sent, 0 answered, 1 lost (100 %), " in out
+    assert process.returncode == 1
+    assert err == f"tsserv-ping: 127.0.0.1:{port}: it takes connections, but does not answer\n"
+
+
+def test_what_is_on_its_way_when_the_user_ends_it_is_not_lost(tmp_path: Path, ping: Ping) -> None:
+    def interrupt(client: socket.socket) -> None:
+        client.recv(65536)
+        os.kill(os.getpid(), signal.SIGINT)
+        client.recv(65536)
+
+    runs: list[tuple[object, ...]] = [("--plot", tmp_path / "run.svg"), ("--flood",)]
+    for options in runs:
+        with serving(interrupt) as port:
+            done = ping(f"127.0.0.1:{port}", "--json", *options)
+        assert (done.status, done.err) == (1, "")
+        counts = {name: value for name, value in done.summary.items() if value and isinstance(value, int)}
+        assert counts == {"sent": 1, "pending": 1}
+
+
+def test_a_signal_ends_it_while_it_connects(ping: Ping) -> None:
+    def interrupt(client: socket.socket) -> None:
+        client.recv(65536)
+        os.kill(os.getpid(), signal.SIGINT)
+        client.recv(65536)
+
+    with serving(interrupt) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls")
+    assert (done.status, done.out, done.err) == (3, "", "")
+
+
+def test_a_signal_waits_for_the_end_of_a_step_and_a_second_one_does_not() -> None:
+    interrupt = Interrupt()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        interrupt.install()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.__enter__()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def test_a_reader_that_goes_away_ends_it_and_files_are_whole(port: int, tmp_path: Path) -> None:
+    arguments = ("--interval", 0.01, "--plot", tmp_path / "run.svg", "--csv", tmp_path / "csv")
+    with start(f"127.0.0.1:{port}", *arguments) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(PATIENCE) == 0
+    assert (tmp_path / "csv").read_text().startswith("seq,outcome,sent,")
+    assert ElementTree.parse(tmp_path / "run.svg").getroot() is not None
+
+
+def test_a_reader_that_is_gone_at_the_end_does_no_harm(port: int) -> None:
+    with start(f"127.0.0.1:{port}", "--nagios", "--count", 1) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(PATIENCE) == 0
+
+
+def on_terminal(stream: str, *arguments: object, **variables: str) -> tuple[str, str]:
+    """Run it with ``stderr`` or ``both`` streams on a terminal; return what that got, and the rest."""
+    master, slave = pty.openpty()
+    out = slave if stream == "both" else subprocess.PIPE
+    with open(master, "rb", buffering=0) as terminal:  # noqa: PTH123 (a descriptor)
+        with start(*arguments, stdout=out, stderr=slave, **variables) as process:
+            os.close(slave)
+            other = process.communicate(timeout=PATIENCE)[0] or ""
+        shown = b""
+        try:
+            while data := terminal.read(65536):
+                shown += data
+        except OSError:  # Linux: the other end is closed
+            pass
+    return shown.decode(), other
+
+
+def test_a_terminal_gets_colours_unless_its_user_wants_none(port: int) -> None:
+    arguments = (f"127.0.0.1:{port}", "--count", 1, "--warn", 0)
+    shown, _ = on_terminal("both", *arguments)
+    assert re.search(r" \x1b\[33mrtt=\d+\.\d{3} ms\x1b\[0m ", shown)
+    assert "1 sent, 1 answered" in shown
+    for variables in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        shown, _ = on_terminal("both", *arguments, **variables)
+        assert "rtt=" in shown
+        assert "\x1b" not in shown
+
+
+def test_a_terminal_gets_a_progress_bar(port: int) -> None:
+    arguments = (f"127.0.0.1:{port}", "--flood", "--duration", 0.25, "--json")
+    shown, out = on_terminal("stderr", *arguments)
+    assert re.search(r"\r\[ {40}\] 0\.0 of 0\.25 s", shown)
+    assert re.search(r"\r\[#{10,40} *\] 0\.[12] of 0\.25 s", shown)
+    assert shown.endswith("\r\x1b[K")
+    assert out.startswith('{"type": "summary", ')
+    assert on_terminal("stderr", *arguments, TERM="dumb")[0] == ""

@@ -1,0 +1,129 @@
+"""Load: many connections, each of which sends its next probe as soon as it has the answer to the last."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from itertools import count
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+
+from tsserv.ping.connection import ConnectionEnded
+from tsserv.ping.conversation import Conversation
+from tsserv.ping.run import Run
+
+# How often it looks at the time, for the bar and for what is overdue, in nanoseconds.
+_TICK = 100_000_000
+
+
+class Flood:
+    """
+    A closed loop: there is one probe at most on its way on each connection.
+
+    One thread serves all connections, so with many of them an answer waits for its turn, and its
+    round-trip time has that in it.
+
+    :param run: counts what happens.
+    :param duration: for how long to send, in nanoseconds.
+    :param progress: is told now and then for how many nanoseconds it has been sending.
+    """
+
+    def __init__(self, run: Run, duration: int, progress: Callable[[int], None]) -> None:
+        self._run = run
+        self._duration = duration
+        self._progress = progress
+        self._numbers = count(1)
+        self._sending = True
+        self._selector = DefaultSelector()
+        self._reasons: Counter[str] = Counter()
+
+    def run(self, connections: int) -> None:
+        """
+        Connect, send, and wait for what is on its way at the end.
+
+        :param connections: how many.
+        :raises CannotConnect: if not all connections can be made.
+        :raises ConnectionEnded: if some did not live to the end.
+        :raises NotTsserv: if the other side is something else.
+        """
+        conversations = []
+        with self._selector, ExitStack() as stack:
+            for _ in range(connections):
+                conversation = self._run.converse()
+                stack.enter_context(closing(conversation.connection))
+                conversations.append(conversation)
+            begin = time.monotonic_ns()
+            try:
+                for conversation in conversations:
+                    self._selector.register(conversation.connection, EVENT_READ, conversation)
+                self._loop(begin)
+            finally:
+                self._run.seconds = min(time.monotonic_ns() - begin, self._duration) / 1e9
+                for conversation in conversations:
+                    conversation.end()
+        if self._reasons:
+            most = max(self._reasons, key=self._reasons.__getitem__)
+            raise ConnectionEnded(f"{self._reasons.total()} of {connections} connections ended: {most}")
+
+    def _loop(self, begin: int) -> None:
+        due = begin
+        while self._selector.get_map():
+            now = time.monotonic_ns()
+            if now >= due:
+                due = now + _TICK
+                self._sending = now < begin + self._duration
+                self._progress(min(now - begin, self._duration))
+                # Those that have nothing to read: they have not begun, are overdue, or have finished.
+                for key in list(self._selector.get_map().values()):
+                    key.data.overdue()
+                    self._turn(key.data)
+            with self._run.interrupt:
+                ready = self._selector.select((due - time.monotonic_ns()) / 1e9)
+            for key, _ in ready:
+                self._turn(key.data)
+
+    def _turn(self, conversation: Conversation) -> None:
+        connection = conversation.connection
+        try:
+            connection.flush()
+            conversation.receive()
+            if self._sending and conversation.deadline is None and not connection.unsent:
+                conversation.send(next(self._numbers))
+        except ConnectionEnded as error:
+            self._reasons[str(error)] += 1
+            self._selector.unregister(connection)
+            conversation.end(str(error))
+            return
+        if conversation.deadline is None and not self._sending:
+            self._selector.unregister(connection)
+            return
+        events = EVENT_READ | EVENT_WRITE if connection.unsent else EVENT_READ
+        if self._selector.get_key(connection).events != events:
+            self._selector.modify(connection, events, conversation)
+
+
+class Bar:
+    """
+    A progress bar on standard error, if that is a terminal.
+
+    :param duration: of the whole, in nanoseconds.
+    """
+
+    def __init__(self, duration: int) -> None:
+        self._duration = duration
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    def show(self, elapsed: int) -> None:
+        """Show how far it is."""
+        if self._shown:
+            bar = "#" * (40 * elapsed // self._duration)
+            text = f"\r[{bar:40}] {elapsed / 1e9:.1f} of {self._duration / 1e9:g} s"
+            print(text, end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take it away."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # Erase in Line of ECMA-48
