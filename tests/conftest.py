@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Files
 from hypothesis import HealthCheck, settings
 from pinging import Ping
 from processes import Twistd
@@ -54,6 +55,14 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Twistd]]:
 def ping(capsys: pytest.CaptureFixture[str]) -> Ping:
     """Return what runs ``tsserv-ping`` with arguments."""
     return Ping(capsys)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """Return the files of a certificate."""
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    return Files(folder)
 
 
 def program(name: str) -> str:

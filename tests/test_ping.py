@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import pytest
+from certificates import Files, tls_port
 from pinging import Handler, Ping, serving
 from processes import PATIENCE, Twistd
 
@@ -61,6 +62,21 @@ def test_ipv6_and_the_choice_of_a_family(serve: Callable[..., Twistd], ping: Pin
     done = ping(f"127.0.0.1:{port}", "-6")
     assert done.status == 3
     assert done.err.startswith(f"tsserv-ping: 127.0.0.1:{port}: cannot find the host '127.0.0.1': ")
+
+
+@pytest.mark.parametrize("framing", ["chunk", "line"])
+def test_the_service_answers_over_tls(
+    framing: str, files: Files, serve: Callable[..., Twistd], ping: Ping
+) -> None:
+    service = serve(f"--framing={framing}", *files.options)
+    target = f"127.0.0.1:{tls_port(service)}"
+    done = ping(target, "--tls", "--cafile", files.root, "--json", "--count", 5, "--size", 40000, *QUICK)
+    assert (done.status, done.err) == (0, "")
+    assert done.summary["answered"] == 5
+    assert done.summary["tls"]["version"] == "TLSv1.3"
+    done = ping(target, "--tls", "--count", 1)
+    assert done.status == 3
+    assert "its certificate is refused: unable to get local issuer certificate" in done.err
 
 
 @pytest.mark.parametrize("size", [32, 1000, 65536])

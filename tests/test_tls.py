@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from certificates import Files, tls_port
 from conftest import program
 from fakes import NOW, Client, Service, connect
 from processes import PATIENCE, STAMP, Twistd, receive, run_twistd
@@ -20,51 +21,6 @@ from processes import PATIENCE, STAMP, Twistd, receive, run_twistd
 from tsserv.credentials import Credentials
 from tsserv.framing import ChunkFraming, LineFraming
 from tsserv.tls import TLSFactory
-
-
-class Files:
-    """A certificate of 127.0.0.1, in files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ca = trustme.CA()
-        self.certificate = folder / "certificate.pem"
-        self.key = folder / "key.pem"
-        self.root = folder / "root.pem"
-        self.ca.cert_pem.write_to_path(self.root)
-        self.renew()
-
-    def renew(self) -> int:
-        """Write another certificate and its key; return its serial number."""
-        issued = self.ca.issue_cert("127.0.0.1")
-        issued.private_key_pem.write_to_path(self.key)
-        self.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        return int(ssl._ssl._test_decode_cert(str(self.certificate))["serialNumber"], 16)  # type: ignore[attr-defined]
-
-    @property
-    def options(self) -> list[str]:
-        """The options of the service that name them."""
-        return [
-            "--listen=tls+tcp:0:interface=127.0.0.1",
-            f"--certificate={self.certificate}",
-            f"--private-key={self.key}",
-        ]
-
-    def context(self) -> ssl.SSLContext:
-        """Return what a client trusts."""
-        return ssl.create_default_context(cafile=str(self.root))
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    """Return the files of a certificate."""
-    folder = tmp_path / "tls"
-    folder.mkdir()
-    return Files(folder)
-
-
-def tls_port(service: Twistd) -> int:
-    """Return the port on which it listens with TLS."""
-    return int(re.findall(r"listening on \S+:(\d+)\n", service.output)[-1])
 
 
 def tls_connect(service: Twistd, context: ssl.SSLContext) -> ssl.SSLSocket:
