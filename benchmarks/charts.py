@@ -65,7 +65,8 @@ def _save(canvas: Canvas, caption: str, path: Path) -> None:
 def _canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Canvas, list[Any]]:
     """Return a canvas of so many inches, with room for the caption, and its panels."""
     canvas = Canvas(figsize=(width, height), layout="constrained")
-    canvas.get_layout_engine().set(rect=(0, 0.35 / height, 1, 1 - 0.35 / height))
+    # On the left, room for fonts that are wider than the one it is drawn with.
+    canvas.get_layout_engine().set(rect=(0.02, 0.35 / height, 0.98, 1 - 0.35 / height))
     return canvas, list(canvas.subplots(rows, columns, squeeze=False).flat)
 
 
