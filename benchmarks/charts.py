@@ -8,11 +8,12 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from peers import US
 from results import Result, number
 
 # With a background of its own a chart is readable on light and on dark pages.
-_STYLE = {
+_STYLE: Any = {
     "figure.facecolor": "white",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -64,9 +65,9 @@ def _save(canvas: Canvas, caption: str, path: Path) -> None:
 
 def _canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Canvas, list[Any]]:
     """Return a canvas of so many inches, with room for the caption, and its panels."""
-    canvas = Canvas(figsize=(width, height), layout="constrained")
     # On the left, room for fonts that are wider than the one it is drawn with.
-    canvas.get_layout_engine().set(rect=(0.02, 0.35 / height, 0.98, 1 - 0.35 / height))
+    layout = ConstrainedLayoutEngine(rect=(0.02, 0.35 / height, 0.98, 1 - 0.35 / height))
+    canvas = Canvas(figsize=(width, height), layout=layout)
     return canvas, list(canvas.subplots(rows, columns, squeeze=False).flat)
 
 
