@@ -59,6 +59,19 @@ def test_lines_are_held_back_for_a_tenth_of_a_second_and_have_the_time_of_the_ev
     assert clock.getDelayedCalls() == []
 
 
+def test_no_more_than_a_hundred_lines_are_held_back() -> None:
+    seen: list[LogEvent] = []
+    clock = Clock()
+    log = AccessLog(clock, observer=seen.append)
+    for count in range(1, 251):
+        log.opened(Seen())
+        assert len(seen) == count // 100 * 100
+        assert len(clock.getDelayedCalls()) == (count % 100 > 0)
+    clock.advance(0.1)
+    assert len(seen) == 250
+    assert clock.getDelayedCalls() == []
+
+
 def test_a_connection_that_has_sent_nothing_leaves_no_line_at_its_end(logged: list[str]) -> None:
     service = Service(log_connections="both")
     client = connect(service)

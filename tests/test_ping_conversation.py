@@ -59,6 +59,27 @@ class Exchange:
         return b"[1795422158.250000] " + self.probes.line(number)
 
 
+@pytest.mark.parametrize("pause", [0, SECOND])
+def test_a_pause_at_any_clock_makes_the_offset_vague_and_not_wrong(
+    pause: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may run somebody else after any look at a clock."""
+    now = [1795422158 * SECOND]  # of the server's clock too
+
+    def look() -> int:
+        now[0] += pause
+        return now[0] - pause
+
+    monkeypatch.setattr(time, "time_ns", look)
+    monkeypatch.setattr(time, "monotonic_ns", look)
+    exchange = Exchange()
+    seconds, nanoseconds = divmod(now[0], SECOND)
+    stamp = b"[%d.%06d] " % (seconds, nanoseconds // 1000)
+    [result] = exchange.receive(stamp + exchange.probes.line(3))
+    assert result.offset is not None
+    assert result.offset.low <= 0 <= result.offset.high
+
+
 def test_each_answer_is_counted_once() -> None:
     exchange = Exchange()
     results = exchange.receive(*(exchange.answer(number) for number in (2, 1, 2, 3, 2)))

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 # How long lines are held back, in seconds.  Written together a line costs 19 microseconds, and 77
 # one by one between connections, which each time find the processor's caches full of other things:
 # a third of all that a short connection costs.
 _HELD_BACK = 0.1
+
+# How many are held back at most: in a burst they would take more memory than the connections.
+_MOST = 100
 
 #: What `--log-connections` may ask for: which ends of a connection are logged.
 LOGGED_ENDS = {"both": (True, True), "open": (True, False), "close": (False, True), "none": (False, False)}
@@ -55,6 +58,7 @@ class AccessLog:
         self._ends = ends
         self._observer = observer
         self._held_back: list[LogEvent] = []
+        self._due: IDelayedCall | None = None
 
     def opened(self, account: Account) -> None:
         """Log that a connection is open."""
@@ -87,13 +91,14 @@ class AccessLog:
 
     def flush(self) -> None:
         """Log what is held back."""
+        if self._due is not None and self._due.active():
+            self._due.cancel()
+        self._due = None
         events, self._held_back = self._held_back, []
         for event in events:
             self._observer(event)
 
     def _add(self, text: str, event: str, account: Account, **details: object) -> None:
-        if not self._held_back:
-            self._clock.callLater(_HELD_BACK, self.flush)
         self._held_back.append(
             {
                 "log_namespace": __name__,
@@ -107,3 +112,7 @@ class AccessLog:
                 **details,
             }
         )
+        if len(self._held_back) == _MOST:
+            self.flush()
+        elif self._due is None:
+            self._due = self._clock.callLater(_HELD_BACK, self.flush)

@@ -90,8 +90,10 @@ class Conversation:
         line = self._probes.line(number)
         self._tally.sent += 1
         sent = self._waiting[number] = _Sent()
-        sent.at = time.time_ns()
+        # In this order: if the system runs somebody else in between, the answer seems to take longer, and
+        # what follows for the offset is vague and not wrong.
         sent.ticks = time.monotonic_ns()
+        sent.at = time.time_ns()
         self.connection.send(line)
 
     @property
