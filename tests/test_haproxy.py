@@ -57,9 +57,9 @@ class HAProxy:
 
     def wait_for_checks(self) -> None:
         """Wait for health checks to find the server well: as many as ``rise`` says."""
-        wait_until(self._admin.exists, "HAProxy is up")
         with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(str(self._admin))
+            # There is a file before anybody listens on it.
+            wait_until(lambda: admin.connect_ex(str(self._admin)) == 0, "HAProxy is up")
             admin.sendall(b"set server timestamps/tsserv health down\n")
             assert not admin.recv(4096).strip()
         wait_until(lambda: "Server timestamps/tsserv is UP" in self._log.read_text(), "health checks")
