@@ -21,6 +21,16 @@ def options(command: str, port: int = 0) -> list[str]:
     return re.sub(r"tcp:\d+", f"tcp:{port}:interface=127.0.0.1", text).split()
 
 
+def test_run_it(serve: Callable[..., Twistd]) -> None:
+    shown = re.sub(r"0\.0\.0\.0:21567", "", blocks("Run it", "text")[0])
+    service = serve()
+    with service.connect():
+        service.wait_for("connected from: ")
+    said = service.output.replace(f"127.0.0.1:{service.port}", "")
+    ours = r"\[tsserv\S+\] .*"
+    assert re.findall(ours, said)[:3] == re.findall(ours, shown)
+
+
 def test_tls(tmp_path: Path, serve: Callable[..., Twistd]) -> None:
     service_block, client_block = blocks("TLS")
     make, run = service_block.splitlines()
