@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from conftest import program
 from processes import PATIENCE, STAMP, Twistd, send_all_and_read_to_the_end, wait_until
+from readme import blocks
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-[CONFIGURATION] = re.findall(r"```haproxy\n(.*?)```", README, re.DOTALL)
-[ENDPOINT] = re.findall(r"twistd -n tsserv --listen (proxy\+tcp:21568.*)\n", README)
+[CONFIGURATION] = blocks("Behind HAProxy", "haproxy")
+[_RUN] = blocks("Behind HAProxy")
+[ENDPOINT] = re.findall(r"twistd -n tsserv --listen (proxy\+tcp:21568.*)\n", _RUN)
 [KEYWORDS] = re.findall(r"server tsserv 127\.0\.0\.1:21568 (.*)\n", CONFIGURATION)
 BOTH_VERSIONS = [KEYWORDS, KEYWORDS.replace("send-proxy-v2", "send-proxy")]
 

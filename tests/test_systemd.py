@@ -16,17 +16,12 @@ import pytest
 from box import PROGRAMS, Box
 from conftest import program
 from processes import STAMP, TWISTD, receive, wait_until
+from readme import blocks
 
 CLONE = Path(__file__).parents[1]
 
 # Most of the time goes into the installation, at the first test that needs it.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.once]
-
-
-def examples() -> list[str]:
-    """Return the shell blocks of README's section."""
-    [section] = re.findall(r"^## Under systemd$(.*?)^## ", (CLONE / "README.md").read_text(), re.M | re.S)
-    return re.findall(r"^```sh$(.*?)^```$", section, re.M | re.S)
 
 
 def skip_without_box() -> None:
@@ -50,7 +45,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     except RuntimeError as error:
         pytest.skip(f"this machine does not let root make a box: {error}")
     try:
-        box.run(examples()[0], online=True)
+        box.run(blocks("Under systemd")[0], online=True)
         yield box
     finally:
         box.end()
@@ -301,7 +296,7 @@ def test_a_restart_loses_nobody(box: Box) -> None:
 
 
 def test_several_processes_share_a_port_and_one_may_go(box: Box) -> None:
-    start, take_away = examples()[-2:]
+    start, take_away = blocks("Under systemd")[-2:]
     box.run(start)
     with Traffic(box) as traffic:
         wait_until(
@@ -318,7 +313,7 @@ def test_several_processes_share_a_port_and_one_may_go(box: Box) -> None:
 
 def test_readmes_examples(box: Box) -> None:
     box.run("systemctl start tsserv")  # as the first has left it
-    for example in examples()[1:]:
+    for example in blocks("Under systemd")[1:]:
         box.run(example)
         assert exchange(box).endswith(b"] hello\n")
 
