@@ -10,7 +10,7 @@ from twisted.logger import Logger
 
 from tsserv.accesslog import AccessLog
 from tsserv.admission import Admission
-from tsserv.peer import Peer
+from tsserv.peer import NOTHING_WAITS, Peer
 from tsserv.queues import unsent, waiting
 from tsserv.tally import Tally
 
@@ -24,9 +24,6 @@ _LOOKS_PER_TIMEOUT = 8
 # looked for, in seconds.
 _QUIET = 1.0
 _DRAIN_LOOKS = 0.25
-
-# Of `Peer.taken`: nothing waits to be taken.
-_NOTHING_WAITS = -1
 
 
 class Connections(Service):
@@ -171,12 +168,12 @@ class Connections(Service):
                 self._idle.add()
                 peer.finish("idle")
             # What nobody has written to since nothing waited need not be asked again.
-            if self._stall_timeout and (news or peer.taken != _NOTHING_WAITS):
+            if self._stall_timeout and (news or peer.taken != NOTHING_WAITS):
                 self._look_for_stall(peer, now)
 
     def _look_for_stall(self, peer: Peer, now: float) -> None:
         untaken = unsent(peer.transport)
-        taken = peer.sent - untaken if untaken else _NOTHING_WAITS
+        taken = peer.sent - untaken if untaken else NOTHING_WAITS
         if taken != peer.taken:
             peer.taken = taken
             peer.taken_since = now

@@ -10,6 +10,9 @@ from twisted.python.failure import Failure
 
 from tsserv.tally import Tally
 
+#: Of :attr:`Peer.taken`: nothing waits to be taken.
+NOTHING_WAITS = -1
+
 
 class Registry(typing.Protocol):
     """Knows the connections that are open."""
@@ -55,8 +58,8 @@ class Peer(Protocol):
         #: ``sent`` when it was last looked at, and when it was first seen to be that.
         self.seen = -1
         self.quiet_since = 0.0
-        #: How many of the bytes ``sent`` the peer has taken, or -1 if none wait; and since when it is that.
-        self.taken = -1
+        #: How many of the bytes ``sent`` the peer has taken, or that none wait; and since when it is that.
+        self.taken = NOTHING_WAITS
         self.taken_since = 0.0
         #: Why the connection ends, in a few words, if it ends as intended.
         self.why = "connection lost"
