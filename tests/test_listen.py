@@ -25,8 +25,9 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from tsserv.description import check_endpoint, parse_description
 from tsserv.eager import EagerReactor
-from tsserv.listen import CannotStart, EndpointListener, Listener, check_endpoint, parse_description
+from tsserv.listen import CannotStart, EndpointListener, Listener
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
 

@@ -14,8 +14,8 @@ from tsserv import values
 from tsserv.accesslog import LOGGED_ENDS
 from tsserv.admission import most_connections
 from tsserv.credentials import Credentials
+from tsserv.description import parse_description, passed_by_systemd
 from tsserv.framing import FRAMINGS
-from tsserv.listen import parse_description, passed_by_systemd
 from tsserv.logs import FORMATS, open_log
 from tsserv.proxy import LOOPBACK
 from tsserv.stamp import Stamp
