@@ -10,14 +10,14 @@ from typing import ClassVar, NoReturn
 
 from twisted.python import usage
 
-from tsserv import values
-from tsserv.accesslog import LOGGED_ENDS
-from tsserv.admission import most_connections
-from tsserv.credentials import Credentials
-from tsserv.description import parse_description, passed_by_systemd
+from tsserv import parsers
+from tsserv.connections.accesslog import LOGGED_ENDS
+from tsserv.connections.admission import most_connections
 from tsserv.framing import FRAMINGS
-from tsserv.logs import FORMATS, open_log
-from tsserv.proxy import LOOPBACK
+from tsserv.layers.credentials import Credentials
+from tsserv.layers.proxy import LOOPBACK
+from tsserv.net.endpoints import parse_description, passed_by_systemd
+from tsserv.ops.logfile import FORMATS, open_log
 from tsserv.stamp import Stamp
 
 
@@ -47,7 +47,7 @@ class Options(usage.Options):
             None,
             "TCP port to listen on; 0 lets the system choose. [default: 21567; "
             "none beside --listen, or if systemd passes sockets, which are listened on then]",
-            values.whole_number("port", 0, 65535),
+            parsers.whole_number("port", 0, 65535),
         ],
         ["certificate", None, None, "PEM file with the certificate for TLS, and those up to the root."],
         ["private-key", None, None, "PEM file with its key. [default: in the file of the certificate]"],
@@ -57,21 +57,21 @@ class Options(usage.Options):
             "i",
             None,
             "IP address to listen on; :: is every address, IPv6 and IPv4. [default: every IPv4 address]",
-            values.ip_address("interface"),
+            parsers.ip_address("interface"),
         ],
         [
             "backlog",
             None,
             4096,
             "Connections that may wait to be accepted; the system may cap it.",
-            values.whole_number("backlog", 1, values.INT_MAX),
+            parsers.whole_number("backlog", 1, parsers.INT_MAX),
         ],
         [
             "proxy-trust",
             None,
             None,
             "Networks whose PROXY headers are believed, with commas between. [default: 127.0.0.0/8,::1]",
-            values.networks("proxy-trust"),
+            parsers.networks("proxy-trust"),
         ],
         ["logfile", "l", None, "File to append the service's own log to; twistd's log has it all the same."],
         [
@@ -79,21 +79,21 @@ class Options(usage.Options):
             None,
             "text",
             "What is in the log file: text, or json, an object for each line.",
-            values.one_of("log-format", FORMATS),
+            parsers.one_of("log-format", FORMATS),
         ],
         [
             "log-connections",
             None,
             "both",
             "Log when a connection opens, when it is closed, both or none.",
-            values.one_of("log-connections", LOGGED_ENDS),
+            parsers.one_of("log-connections", LOGGED_ENDS),
         ],
         [
             "framing",
             None,
             "chunk",
             "Where stamps go: before each chunk that arrives, or at each line.",
-            values.one_of("framing", FRAMINGS),
+            parsers.one_of("framing", FRAMINGS),
         ],
         ["time-format", None, "ctime", "ctime, iso8601, unix, or a pattern for strftime with a % in it."],
         [
@@ -101,35 +101,35 @@ class Options(usage.Options):
             None,
             None,
             "Connections at once; more are closed as they come. [default: the limit of descriptors less 32]",
-            values.whole_number("max-connections", 1, values.INT_MAX),
+            parsers.whole_number("max-connections", 1, parsers.INT_MAX),
         ],
         [
             "max-connections-per-host",
             None,
             0,
             "Connections at once from one IPv4 address or IPv6 /64; 0 is any number.",
-            values.whole_number("max-connections-per-host", 0, values.INT_MAX),
+            parsers.whole_number("max-connections-per-host", 0, parsers.INT_MAX),
         ],
         [
             "idle-timeout",
             None,
             0.0,
             "Seconds after which a connection that has sent nothing is closed; 0 is never.",
-            values.seconds("idle-timeout"),
+            parsers.seconds("idle-timeout"),
         ],
         [
             "stall-timeout",
             None,
             60.0,
             "Seconds after which a client that takes none of its answers is cut off; 0 is never.",
-            values.seconds("stall-timeout"),
+            parsers.seconds("stall-timeout"),
         ],
         [
             "drain-timeout",
             None,
             5.0,
             "Seconds that open connections have to finish when the service stops.",
-            values.seconds("drain-timeout"),
+            parsers.seconds("drain-timeout"),
         ],
     ]
 

@@ -8,12 +8,12 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from tsserv.accesslog import AccessLog
-from tsserv.admission import ProxyItself, host_and_port
-from tsserv.connections import Connections
+from tsserv.connections.accesslog import AccessLog
+from tsserv.connections.admission import ProxyItself, host_and_port
+from tsserv.connections.registry import Connections
+from tsserv.connections.tracked import Peer, Registry
 from tsserv.framing import Answer, ChunkFraming, LineFraming
-from tsserv.peer import Peer, Registry
-from tsserv.queues import buffered
+from tsserv.net.queues import buffered
 
 
 @implementer(IHalfCloseableProtocol)

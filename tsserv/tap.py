@@ -5,20 +5,20 @@ from __future__ import annotations
 from twisted.application.service import MultiService, Service
 from twisted.internet.protocol import Factory
 
-from tsserv.accesslog import LOGGED_ENDS, AccessLog
-from tsserv.admission import Admission
-from tsserv.connections import Connections
-from tsserv.credentials import Credentials
-from tsserv.eager import eager
+from tsserv.connections.accesslog import LOGGED_ENDS, AccessLog
+from tsserv.connections.admission import Admission
+from tsserv.connections.registry import Connections
 from tsserv.framing import FRAMINGS
-from tsserv.listen import EndpointListener, Listener
-from tsserv.logs import FORMATS, LogFile
-from tsserv.notify import Notifier
+from tsserv.layers.credentials import Credentials
+from tsserv.layers.proxy import ProxyFactory
+from tsserv.layers.tls import TLSFactory
+from tsserv.net.listeners import EndpointListener, Listener
+from tsserv.net.reactor import eager
+from tsserv.ops.logfile import FORMATS, LogFile
+from tsserv.ops.signals import Signals
+from tsserv.ops.systemd import Notifier
 from tsserv.options import Options
 from tsserv.protocol import TimestampFactory
-from tsserv.proxy import ProxyFactory
-from tsserv.signals import Signals
-from tsserv.tls import TLSFactory
 
 __all__ = ["Options", "makeService"]  # what twistd asks for
 

@@ -12,12 +12,12 @@ from tsserv.ping.connection import CannotConnect, ConnectionEnded, Dialer, host_
 from tsserv.ping.conversation import NotTsserv
 from tsserv.ping.flood import Bar, Flood
 from tsserv.ping.interrupt import Interrupt
-from tsserv.ping.nagios import Nagios
 from tsserv.ping.options import Parser, make_parser, parse
-from tsserv.ping.output import Output, Outputs, Summary
-from tsserv.ping.records import Csv, Json
+from tsserv.ping.outputs.base import Output, Outputs, Summary
+from tsserv.ping.outputs.nagios import Nagios
+from tsserv.ping.outputs.records import Csv, Json
+from tsserv.ping.outputs.text import Text
 from tsserv.ping.run import Run
-from tsserv.ping.text import Text
 from tsserv.ping.tls import make_context
 from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status, level
 
@@ -133,7 +133,7 @@ def _files(parser: Parser, options: argparse.Namespace) -> list[Output]:
     outputs: list[Output] = []
     try:
         if options.plot is not None:
-            from tsserv.ping.plot import Plot
+            from tsserv.ping.outputs.plot import Plot
 
             options.plot.open("ab").close()
             outputs.append(Plot(options.plot))

@@ -9,7 +9,7 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6
 from typing import NoReturn
 
-from tsserv.ping import values
+from tsserv.ping import parsers
 from tsserv.ping.answers import LARGEST, SMALLEST
 from tsserv.ping.verdict import NAGIOS, USAGE, nagios_line
 
@@ -97,10 +97,10 @@ def make_parser() -> Parser:
         allow_abbrev=False,
     )
     option = parser.add_argument
-    option("target", metavar="HOST[:PORT]", type=values.target(_PORT), help=f"the service [port {_PORT}]")
+    option("target", metavar="HOST[:PORT]", type=parsers.target(_PORT), help=f"the service [port {_PORT}]")
     option("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
-    option("-c", "--count", metavar="N", type=values.whole(1, 10**9), help="end after so many probes")
-    seconds = values.number(0.001, _DAY)
+    option("-c", "--count", metavar="N", type=parsers.whole(1, 10**9), help="end after so many probes")
+    seconds = parsers.number(0.001, _DAY)
     option("-i", "--interval", metavar="S", type=seconds, help="seconds between probes [1]")
     option(
         *("-W", "--timeout"),
@@ -109,7 +109,7 @@ def make_parser() -> Parser:
         default=5.0,
         help="seconds to wait for each answer [5]",
     )
-    size, sizes = values.whole(SMALLEST, LARGEST), f"{SMALLEST} to {LARGEST}"
+    size, sizes = parsers.whole(SMALLEST, LARGEST), f"{SMALLEST} to {LARGEST}"
     option("-s", "--size", metavar="B", type=size, default=64, help=f"bytes in a probe, {sizes} [64]")
     option("--reconnect", action="store_true", help="make a new connection for each probe")
     family = parser.add_mutually_exclusive_group()
@@ -122,14 +122,14 @@ def make_parser() -> Parser:
     option(
         "--servername",
         metavar="NAME",
-        type=values.host_name,
+        type=parsers.host_name,
         help="the name to ask for and to check, if not HOST",
     )
     option("--insecure", action="store_true", help="do not check the certificate")
 
     option = parser.add_argument_group("load").add_argument
     option("-f", "--flood", action="store_true", help="send each probe as soon as the last is answered")
-    option("--connections", metavar="N", type=values.whole(1, 10**6), help="connections at once [1]")
+    option("--connections", metavar="N", type=parsers.whole(1, 10**6), help="connections at once [1]")
     option("--duration", metavar="S", type=seconds, help="seconds for which to send [10]")
 
     group = parser.add_argument_group("output")
@@ -144,7 +144,7 @@ def make_parser() -> Parser:
     option = group.add_argument
     option("--csv", metavar="FILE", type=Path, help="write a row for each probe")
     option("--plot", metavar="FILE", type=Path, help="draw the run, as .svg or .png")
-    milliseconds = values.number(0, 1e9)
+    milliseconds = parsers.number(0, 1e9)
     option("--warn", metavar="MS", type=milliseconds, help="a mean round-trip time above this is a warning")
     option("--crit", metavar="MS", type=milliseconds, help="a mean round-trip time above this is critical")
     return parser

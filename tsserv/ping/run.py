@@ -13,7 +13,7 @@ from tsserv.ping.conversation import Conversation, Result
 from tsserv.ping.figures import Tally
 from tsserv.ping.interrupt import Interrupt
 from tsserv.ping.offset import Offset
-from tsserv.ping.output import Output
+from tsserv.ping.outputs.base import Output
 
 
 class Run:

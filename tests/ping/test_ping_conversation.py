@@ -1,0 +1,180 @@
+"""Which answer belongs to which probe, without a network; and probes that go out in pieces."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from pinging import serving
+from processes import PATIENCE
+
+from tsserv.ping.answers import LARGEST, Probes
+from tsserv.ping.connection import Connection, ConnectionEnded, Dialer
+from tsserv.ping.conversation import Conversation, Result
+from tsserv.ping.figures import Tally
+from tsserv.ping.flood import Flood
+from tsserv.ping.interrupt import Interrupt
+from tsserv.ping.offset import Offset
+from tsserv.ping.outputs.base import Output
+from tsserv.ping.run import Run
+
+SECOND = 10**9
+
+
+class Wire(Connection):
+    """A connection that sends nowhere and receives what it is given."""
+
+    def __init__(self) -> None:
+        self.received = b""
+
+    def send(self, data: bytes) -> None:
+        pass
+
+    def receive(self) -> bytes:
+        return self.received
+
+
+class Exchange:
+    """A conversation over a wire, and what it counts."""
+
+    def __init__(self, timeout: int = 100 * SECOND) -> None:
+        self.wire = Wire()
+        self.probes = Probes(64)
+        self.tally = Tally()
+        self.conversation = Conversation(self.wire, self.probes, timeout, self.tally, Offset())
+        for number in (1, 2, 3):
+            self.conversation.send(number)
+
+    def receive(self, *lines: bytes) -> list[Result]:
+        self.wire.received = b"".join(lines)
+        return self.conversation.receive()
+
+    def answer(self, number: int) -> bytes:
+        return b"[1795422158.250000] " + self.probes.line(number)
+
+
+@pytest.mark.parametrize("pause", [0, SECOND])
+def test_a_pause_at_any_clock_makes_the_offset_vague_and_not_wrong(
+    pause: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may run somebody else after any look at a clock."""
+    now = [1795422158 * SECOND]  # of the server's clock too
+
+    def look() -> int:
+        now[0] += pause
+        return now[0] - pause
+
+    monkeypatch.setattr(time, "time_ns", look)
+    monkeypatch.setattr(time, "monotonic_ns", look)
+    exchange = Exchange()
+    seconds, nanoseconds = divmod(now[0], SECOND)
+    stamp = b"[%d.%06d] " % (seconds, nanoseconds // 1000)
+    [result] = exchange.receive(stamp + exchange.probes.line(3))
+    assert result.offset is not None
+    assert result.offset.low <= 0 <= result.offset.high
+
+
+def test_each_answer_is_counted_once() -> None:
+    exchange = Exchange()
+    results = exchange.receive(*(exchange.answer(number) for number in (2, 1, 2, 3, 2)))
+    assert [(result.number, result.outcome) for result in results] == [
+        (2, "answered"),
+        (1, "answered"),
+        (3, "answered"),
+    ]
+    assert (exchange.tally.answered, exchange.tally.doubled) == (3, 2)
+    assert exchange.conversation.deadline is None
+    assert exchange.conversation.end() == []
+
+
+def test_a_line_that_nothing_is_waiting_for_is_stray() -> None:
+    exchange = Exchange()
+    exchange.receive(*(exchange.answer(number) for number in (1, 2, 3)))
+    assert exchange.receive(b"[1] ?\n", exchange.answer(2)[:-2] + b"?\n") == []
+    assert (exchange.tally.altered, exchange.tally.stray) == (0, 2)
+
+
+def test_an_answer_without_any_stamp_before_it_has_no_offset() -> None:
+    exchange = Exchange()
+    [altered, answered] = exchange.receive(b"?" + exchange.probes.line(1), exchange.probes.line(2))
+    assert (altered.number, altered.outcome) == (1, "altered")
+    assert (answered.number, answered.outcome, answered.offset) == (2, "answered", None)
+
+
+def test_what_is_overdue_may_still_be_answered_and_is_lost_in_the_end() -> None:
+    exchange = Exchange(timeout=0)
+    assert exchange.conversation.deadline is not None
+    assert exchange.conversation.overdue() == [1, 2, 3]
+    assert exchange.conversation.overdue() == []
+    assert exchange.conversation.deadline is None
+    [late] = exchange.receive(exchange.answer(2))
+    assert (late.number, late.outcome, late.late) == (2, "answered", True)
+    assert [(result.number, result.outcome) for result in exchange.conversation.end()] == [
+        (1, "lost"),
+        (3, "lost"),
+    ]
+    assert (exchange.tally.late, exchange.tally.lost, exchange.tally.pending) == (1, 2, 0)
+
+
+@pytest.mark.parametrize(("reason", "outcome"), [("", "pending"), ("why", "lost")])
+def test_what_waits_at_the_end_is_pending_unless_there_is_a_reason(reason: str, outcome: str) -> None:
+    exchange = Exchange()
+    exchange.receive(exchange.answer(2))
+    results = exchange.conversation.end(reason)
+    assert [(result.number, result.outcome, result.reason) for result in results] == [
+        (1, outcome, reason),
+        (3, outcome, reason),
+    ]
+
+
+def test_a_connection_that_was_reset_takes_nothing() -> None:
+    def reset(client: socket.socket) -> None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with serving(reset) as port, closing(Narrow(port).dial()) as connection:
+        connection.wait(PATIENCE)
+        with pytest.raises(ConnectionEnded, match=os.strerror(errno.ECONNRESET)):
+            connection.send(b"x")
+
+
+class Narrow(Dialer):
+    """Makes connections that take only a little at once."""
+
+    def __init__(self, port: int) -> None:
+        self._address = ("127.0.0.1", port)
+
+    def dial(self) -> Connection:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        sock.connect(self._address)
+        return Connection(sock, "server", 0, None)
+
+
+@pytest.fixture
+def narrow() -> Iterator[Run]:
+    """Return a run whose probes go out in pieces."""
+
+    def answer_lines(client: socket.socket) -> None:
+        for line in client.makefile("rb"):
+            client.sendall(b"[1] " + line)
+
+    with serving(answer_lines) as port:
+        yield Run(Narrow(port), Probes(LARGEST), timeout=30 * SECOND, output=Output(), interrupt=Interrupt())
+
+
+def test_a_probe_that_goes_out_in_pieces_is_answered(narrow: Run) -> None:
+    before = time.process_time()
+    narrow.run(3, SECOND // 1000, reconnect=False)
+    assert (narrow.tally.answered, narrow.tally.sent) == (3, 3)
+    assert time.process_time() - before < 5  # it waits, and does not spin
+
+
+def test_a_flood_of_probes_that_go_out_in_pieces_is_answered(narrow: Run) -> None:
+    Flood(narrow, SECOND // 10, lambda elapsed: None).run(2)
+    assert narrow.tally.answered == narrow.tally.sent >= 2

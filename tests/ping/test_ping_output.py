@@ -1,0 +1,403 @@
+"""What ``tsserv-ping`` writes: text, JSON, CSV, the line for Nagios and plots; and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import importlib.metadata
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from pinging import Ping, serving
+
+from tsserv.ping.conversation import Result
+from tsserv.ping.figures import Distribution, Tally
+from tsserv.ping.offset import Bounds, Offset
+from tsserv.ping.outputs.base import Summary
+from tsserv.ping.outputs.summary import histogram_lines, offset_text, summary_lines
+from tsserv.ping.outputs.text import Text
+from tsserv.ping.verdict import Thresholds, exit_status, level
+from tsserv.stamp import Stamp
+
+QUICK = ("--count", 3, "--interval", 0.05)
+
+
+def answer(client: socket.socket) -> None:
+    """Be a tsserv whose time format has something for a terminal in it, and a letter."""
+    while data := client.recv(65536):
+        client.sendall(b"[\x1b[2J \xc3\xa4] " + data)
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Return the port of a tsserv."""
+
+    def serve(client: socket.socket) -> None:
+        stamp = Stamp("unix")
+        while data := client.recv(65536):
+            client.sendall(stamp() + data)
+
+    with serving(serve) as port:
+        yield port
+
+
+def test_the_text_is_a_line_for_each_answer_and_a_summary(port: int, ping: Ping) -> None:
+    done = ping(f"127.0.0.1:{port}", *QUICK, "--histogram")
+    number = r"\d+\.\d{3}"
+    line = rf"seq=%d bytes=84 rtt={number} ms offset=[+-]{number} ms \+/- {number} ms time=\d+\.\d{{6}}\n"
+    figures = "/".join([number] * 7)
+    expected = (
+        rf"connected in {number} ms: 127\.0\.0\.1:\d+ -> 127\.0\.0\.1:{port}\n"
+        + "".join(line % seq for seq in (1, 2, 3))
+        + rf"\n--- 127\.0\.0\.1:{port} ---\n"
+        + r"3 sent, 3 answered, 0 lost \(0 %\), 0\.\d s\n"
+        + rf"rtt min/median/mean/p90/p99/max/stddev = {figures} ms, jitter {number} ms\n"
+        + rf"offset [+-]{number} ms \+/- {number} ms: no difference can be seen\n"
+        + rf"\n(?:(?:>=|  ) +{number} ms +\d+(?: #+)?\n)+"
+    )
+    assert re.fullmatch(expected, done.out), done.out
+    assert (done.status, done.err) == (0, "")
+
+
+def test_what_a_stamp_does_to_a_terminal_is_only_shown(ping: Ping) -> None:
+    with serving(answer) as port:
+        done = ping(f"127.0.0.1:{port}", "--count", 1)
+    assert " time=\\x1b[2J \u00e4\n" in done.out
+    assert "\noffset unknown: the stamps are not of the formats ctime, iso8601 and unix\n" in done.out
+
+
+def test_the_text_says_what_is_wrong_with_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    text = Text(timeout=1, reconnect=False, thresholds=Thresholds(), flood_size=None, histogram=False)
+    answered = Result(7, "answered", 0, rtt=2_000_000, size=91, stamps=1, stamp=b"[now] ")
+    text.result(answered)
+    text.result(answered._replace(stamps=0))
+    text.result(answered._replace(stamps=3, late=True))
+    text.result(answered._replace(outcome="altered", stamps=0, stamp=None))
+    text.result(Result(8, "lost", 0, reason="why"))
+    text.result(Result(9, "lost", 0))  # has been said when its time was over
+    text.overdue(10)
+    assert capsys.readouterr().out.splitlines() == [
+        "seq=7 bytes=91 rtt=2.000 ms time=now",
+        "seq=7 bytes=91 rtt=2.000 ms merged time=now",
+        "seq=7 bytes=91 rtt=2.000 ms LATE chunks=3 time=now",
+        "seq=7 bytes=91 rtt=2.000 ms ALTERED time=?",
+        "seq=8 lost: why",
+        "seq=10 no answer after 1 s",
+    ]
+
+
+def test_csv_has_a_row_for_each_probe(port: int, tmp_path: Path, ping: Ping) -> None:
+    path = tmp_path / "probes.csv"
+    done = ping(f"127.0.0.1:{port}", *QUICK, "--csv", path, "--json")
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["seq"] for row in rows] == ["1", "2", "3"]
+    for row, probe in zip(rows, done.probes, strict=True):
+        assert {name: "" if value is None else str(value) for name, value in probe.items()} == {
+            "type": "probe",
+            **row,
+        }
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_plot_is_drawn(suffix: str, port: int, tmp_path: Path, ping: Ping) -> None:
+    path = tmp_path / f"run.{suffix}"
+    done = ping(f"127.0.0.1:{port}", *QUICK, "--plot", path)
+    assert (done.status, done.err) == (0, "")
+    if suffix == "svg":
+        assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    else:
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plot_of_what_was_lost_is_drawn(tmp_path: Path, ping: Ping) -> None:
+    def drop(client: socket.socket) -> None:
+        client.recv(65536)
+        client.sendall(b"[x] ?\n")
+        client.recv(65536)
+        client.recv(65536)
+
+    path = tmp_path / "run.svg"
+    with serving(drop) as port:
+        done = ping(f"127.0.0.1:{port}", "--count", 2, "--interval", 0.05, "--timeout", 0.1, "--plot", path)
+    assert done.status == 1
+    assert ElementTree.parse(path).getroot() is not None
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "level", "limits"),
+    [
+        ((), 0, "OK", ";"),
+        (("--warn", 0), 1, "WARNING", "0;"),
+        (("--warn", 0, "--crit", 0), 2, "CRITICAL", "0;0"),
+        (("--warn", 5e6, "--crit", 6000000.5), 0, "OK", "5000000;6000000.5"),
+    ],
+)
+def test_nagios_gets_one_line(
+    options: tuple[object, ...], status: int, level: str, limits: str, port: int, ping: Ping
+) -> None:
+    done = ping(f"127.0.0.1:{port}", *QUICK, "--nagios", *options)
+    text = "3 of 3 answered, rta N ms, offset N ms +/- N ms"
+    performance = f"rta=Nms;{limits};0 rtmin=Nms;;;0 rtmax=Nms;;;0 pl=0%;0;;0;100 offset=Ns"
+    assert re.sub(r"[+-]?\b\d+\.\d{3,6}(?![.\d])", "N", done.out) == (
+        f"TSSERV {level} - 127.0.0.1:{port}: {text} | {performance}\n"
+    )
+    assert (done.status, done.err) == (status, "")
+
+
+def test_nagios_sends_five_probes_if_it_is_not_told(port: int, ping: Ping) -> None:
+    done = ping(f"127.0.0.1:{port}", "--interval", 0.002, "--nagios")
+    assert "5 of 5 answered" in done.out
+
+
+def test_nagios_knows_what_is_critical_and_what_is_unknown(ping: Ping) -> None:
+    def drop(client: socket.socket) -> None:
+        client.recv(65536)
+        client.recv(65536)
+
+    with serving(drop) as port:
+        done = ping(f"127.0.0.1:{port}", "--count", 1, "--timeout", 0.1, "--nagios")
+    assert (done.status, done.err) == (2, "")
+    assert done.out == (
+        f"TSSERV CRITICAL - 127.0.0.1:{port}: it takes connections, but does not answer | pl=100%;0;;0;100\n"
+    )
+    done = ping(f"127.0.0.1:{port}", "--nagios")
+    assert (done.status, done.err) == (2, "")
+    assert done.out == (
+        f"TSSERV CRITICAL - 127.0.0.1:{port}: cannot connect to 127.0.0.1:{port}: "
+        f"{os.strerror(errno.ECONNREFUSED)} | pl=0%;0;;0;100\n"
+    )
+    done = ping("a|b:0", "--nagios")
+    assert (done.status, done.err) == (3, "")
+    assert done.out == "TSSERV UNKNOWN - HOST[:PORT]: '0' is not a whole number from 1 to 65535\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [(("--warn", 0), 1), (("--crit", 0), 2), (("--crit", 1e6), 0)]
+)
+def test_thresholds_decide_the_exit_status(
+    options: tuple[object, ...], status: int, port: int, ping: Ping
+) -> None:
+    assert ping(f"127.0.0.1:{port}", *QUICK, *options).status == status
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: HOST[:PORT]"),
+        ([""], "HOST[:PORT]: '' is not HOST, HOST:PORT, IPV6 or [IPV6]:PORT"),
+        (["[::1"], "HOST[:PORT]: '[::1' is not HOST, HOST:PORT, IPV6 or [IPV6]:PORT"),
+        (["h:"], "HOST[:PORT]: '' is not a whole number from 1 to 65535"),
+        (["h:65536"], "HOST[:PORT]: '65536' is not a whole number from 1 to 65535"),
+        (["[::1]:x"], "HOST[:PORT]: 'x' is not a whole number from 1 to 65535"),
+        (["h", "i"], "unrecognized arguments: i"),
+        (["h", "--count", "0"], "-c/--count: '0' is not a whole number from 1 to 1000000000"),
+        (["h", "--interval", "0"], "-i/--interval: '0' is not a number from 0.001 to 86400"),
+        (["h", "--timeout", "nan"], "-W/--timeout: 'nan' is not a number from 0.001 to 86400"),
+        (["h", "--size", "31"], "-s/--size: '31' is not a whole number from 32 to 65536"),
+        (["h", "--count"], "-c/--count: expected one argument"),
+        (["h", "-4", "-6"], "-6: not allowed with argument -4"),
+        (["h", "--json", "--nagios"], None),
+        (["h", "--cafile", "x"], "--cafile: only with --tls"),
+        (["h", "--insecure"], "--insecure: only with --tls"),
+        (
+            ["h", "--tls", "--cafile", "x", "--insecure"],
+            "--cafile: not with --insecure, which checks nothing",
+        ),
+        (["h", "--tls", "--cafile", "nowhere"], "--cafile: cannot read 'nowhere': No such file or directory"),
+        (["h", "--tls", "--cafile", os.devnull], f"--cafile: cannot read '{os.devnull}': "),
+        (["h", "--tls", "--servername", ".x"], "--servername: '.x' is not the name of a host"),
+        (["h", "--tls", "--servername", ""], "--servername: '' is not the name of a host"),
+        (["h", "--connections", "2"], "--connections: only with --flood"),
+        (["h", "--duration", "2"], "--duration: only with --flood"),
+        (["h", "--flood", "--count", "2"], "--count: not with --flood"),
+        (["h", "--flood", "--csv", "x"], "--csv: not with --flood"),
+        (["h", "--warn", "3", "--crit", "2.5"], "--warn: 3 is more than --crit, 2.5"),
+        (["h", "--plot", "x.gif"], "--plot: 'x.gif' ends neither in .svg nor in .png"),
+        (["h", "--plot", "nowhere/x.svg"], "cannot write nowhere/x.svg: No such file or directory"),
+        (["h", "--csv", "."], "cannot write .: Is a directory"),
+    ],
+)
+def test_bad_options_get_one_line(
+    arguments: list[str], message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ping: Ping
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = ping(*arguments)
+    if message is None:
+        assert (done.status, done.err) == (3, "")
+        assert done.out == "TSSERV UNKNOWN - --nagios: not allowed with argument --json\n"
+        return
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"tsserv-ping: {message}")
+    assert done.err.endswith(" (see tsserv-ping --help)\n")
+    assert done.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plot_needs_matplotlib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, ping: Ping
+) -> None:
+    monkeypatch.delitem(sys.modules, "tsserv.ping.outputs.plot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = ping(f"127.0.0.1:{port}", "--plot", tmp_path / "run.svg")
+    assert list(tmp_path.iterdir()) == []
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(
+        "tsserv-ping: --plot: needs matplotlib, which pip install 'tsserv[plot]' brings "
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_loses_nothing_but_the_file(
+    port: int, tmp_path: Path, ping: Ping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = ping(f"127.0.0.1:{port}", *QUICK, "--csv", "/dev/full")
+    assert done.status == 1
+    assert "\n1 sent, 1 answered, " in done.out
+    assert done.err == (
+        f"tsserv-ping: 127.0.0.1:{port}: cannot write all of it: {os.strerror(errno.ENOSPC)}\n"
+    )
+    (tmp_path / "full.png").symlink_to("/dev/full")
+    done = ping(f"127.0.0.1:{port}", *QUICK, "--plot", tmp_path / "full.png")
+    assert done.status == 1
+    assert "\n3 sent, 3 answered, " in done.out
+    assert f": cannot write all of it: {os.strerror(errno.ENOSPC)}\n" in done.err
+
+
+def test_help_imports_neither_twisted_nor_matplotlib() -> None:
+    code = (
+        "import sys; from tsserv.ping.command import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print({'twisted', 'zope', 'matplotlib'} & {m.split('.')[0] for m in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("\nset()\n")
+    assert all(len(line) <= 81 for line in done.stdout.splitlines())
+
+
+def test_the_version(ping: Ping) -> None:
+    done = ping("--version")
+    assert (done.status, done.out) == (0, f"tsserv-ping {importlib.metadata.version('tsserv')}\n")
+
+
+def test_a_manual_page_and_completions_are_installed(ping: Ping) -> None:
+    options = re.findall(r"^  (?:-\w(?: \w+)?, )?(--(?!help)[a-z]+)", ping("--help").out, re.MULTILINE)
+    assert len(options) == 20
+    installed = {
+        path.name: path for path in importlib.metadata.files("tsserv") or [] if "share" in path.parts
+    }
+    assert sorted(installed) == ["_tsserv-ping", "tsserv-ping", "tsserv-ping.1"]
+    for path in installed.values():
+        text = path.read_text().replace("\\-", "-")
+        assert [option for option in options if option not in text] == []
+    assert ".SH EXIT STATUS\n" in installed["tsserv-ping.1"].read_text()
+
+
+def summary(tally: Tally, offset: Offset | None = None) -> Summary:
+    """Return the summary of a run of a second."""
+    return Summary("host:1", None, tally, offset or Offset(), 1.0, "", "ok")
+
+
+def test_the_summary_has_every_count_that_is_not_zero() -> None:
+    tally = Tally(
+        sent=12, answered=4, altered=2, lost=5, pending=1, late=3, merged=6, split=7, doubled=8, stray=9
+    )
+    lines = summary_lines(summary(tally), histogram=True)
+    assert lines[2] == "12 sent, 4 answered, 5 lost (41.7 %), 1.0 s"
+    assert [line.partition(":")[0] for line in lines[3:] if line] == [
+        "2 altered",
+        "3 late",
+        "8 doubled",
+        "9 stray",
+        "6 merged",
+        "7 split",
+        "1 pending",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "meaning"),
+    [((-10, 20), "no difference can be seen"), ((10, 20), "ahead"), ((-20, -10), "behind")],
+)
+def test_the_summary_says_what_the_offset_means(bounds: tuple[int, int], meaning: str) -> None:
+    offset = Offset()
+    offset.best = Bounds(*bounds)
+    tally = Tally(answered=1)
+    tally.rtts.add(1000)
+    assert summary_lines(summary(tally, offset), histogram=False)[-1].endswith(meaning)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-41_000, 51_000, "+0.005 ms +/- 0.046 ms"),
+        (-500_000_000, 500_000_000, "+0.000 ms +/- 500.000 ms"),
+        (-2_000_000_000, -1_000_000_000, "-1.500 s +/- 0.500 s"),
+        (1_000_000_000, 1_000_010_000, "+1.000005 s +/- 0.000005 s"),
+    ],
+)
+def test_an_offset_has_as_many_digits_as_its_uncertainty_is_worth(low: int, high: int, text: str) -> None:
+    assert offset_text(Bounds(low, high)) == text
+
+
+def test_figures_of_a_distribution() -> None:
+    times = Distribution()
+    assert times.figures() == {}
+    for time in range(100, 0, -1):
+        times.add(time * 1_000_000)
+    figures = times.figures()
+    assert figures.pop("stddev") == pytest.approx(28.866, abs=0.001)
+    assert figures == {"min": 1, "median": 50, "mean": 50.5, "p90": 90, "p99": 99, "max": 100, "jitter": 1}
+    assert len(times) == 100
+
+
+def test_one_time_has_figures_too() -> None:
+    times = Distribution()
+    times.add(1499)
+    assert set(times.figures().values()) == {0.001, 0}
+
+
+def test_the_histogram_counts_everything_once() -> None:
+    times = Distribution()
+    for time in [*range(1000, 2000), 90_000]:
+        times.add(time * 1000)
+    lines = histogram_lines(times)
+    assert len(lines) == 13
+    assert sum(int(line.removeprefix(">=").split()[2]) for line in lines) == 1001
+    assert lines[0] == f"       1.000 ms       83 {'#' * 50}"
+    assert lines[-1] == f">=     1.996 ms        5 {'#' * 4}"
+    assert histogram_lines(Distribution()) == []
+
+
+@pytest.mark.parametrize(
+    ("tally", "expected"),
+    [
+        (Tally(answered=1), ("ok", 0)),
+        (Tally(answered=1, pending=1, merged=1, split=1), ("ok", 0)),
+        (Tally(answered=1, lost=1), ("warning", 1)),
+        (Tally(answered=1, altered=1), ("warning", 1)),
+        (Tally(answered=1, late=1), ("warning", 1)),
+        (Tally(answered=1, doubled=1), ("warning", 1)),
+        (Tally(answered=1, stray=1), ("warning", 1)),
+        (Tally(pending=1), ("critical", 1)),
+        (Tally(lost=1), ("critical", 1)),
+    ],
+)
+def test_levels_and_statuses(tally: Tally, expected: tuple[str, int]) -> None:
+    if tally.answered:
+        tally.rtts.add(1000)
+    verdict = level(tally, Thresholds(), error=False)
+    assert (verdict, exit_status(verdict, tally)) == expected
+
+
+def test_the_json_is_one_object_a_line(port: int, ping: Ping) -> None:
+    lines = ping(f"127.0.0.1:{port}", *QUICK, "--json").out.splitlines()
+    assert [json.loads(line)["type"] for line in lines] == ["probe"] * 3 + ["summary"]

@@ -1,0 +1,115 @@
+"""The benchmarks notice every wrong answer, and compare as they say."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import program
+from measures import Figure
+from processes import PATIENCE
+from results import Result
+
+LOAD = Path(__file__).parents[2] / "benchmarks" / "load"
+MESSAGES = ("messages", "1", "1", "32", "0.05")
+LINES = ("lines", "8", "0.05")
+
+# Makes the answer to a message or line; it knows the first one too.
+Answer = Callable[[bytes, bytes], bytes]
+
+
+def stamp(age: float = 0.0) -> bytes:
+    return b"[%s] " % time.ctime(time.time() - age).encode()
+
+
+def serve(listener: socket.socket, answer: Answer) -> None:
+    """Answer the messages or lines of one connection, until it ends or there is no answer."""
+    client, _ = listener.accept()
+    with client, client.makefile("rb") as lines, contextlib.suppress(OSError):
+        # A message has no newline but by chance: the first bytes say which of both they are.
+        first = client.recv(32, socket.MSG_PEEK)
+        read = lines.readline if first[7:8] == b"\n" else lambda: client.recv(32)
+        while (data := read()) and (reply := answer(data, first[: len(data)])):
+            client.sendall(reply)
+        client.shutdown(socket.SHUT_WR)
+        while client.recv(65536):
+            pass
+
+
+@pytest.fixture(scope="module")
+def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the load generator, compiled."""
+    if sys.platform != "linux":
+        pytest.skip("the load generator needs epoll")
+    path = tmp_path_factory.mktemp("load") / "load"
+    subprocess.run([program("cc"), "-std=c11", "-o", path, *sorted(LOAD.glob("*.c"))], check=True)
+    return path
+
+
+def put(load: Path, words: tuple[str, ...], answer: Answer) -> tuple[int, str, str]:
+    """Put a load on a server that answers so; return status and output."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=[listener, answer])
+        server.start()
+        done = subprocess.run(
+            [load, str(listener.getsockname()[1]), str(os.getpid()), *words],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        server.join(PATIENCE)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("words", "counted"), [(MESSAGES, "messages"), (LINES, "lines")])
+def test_right_answers_are_counted(load: Path, words: tuple[str, ...], counted: str) -> None:
+    status, output, errors = put(load, words, lambda data, first: stamp() + data)
+    assert (status, errors) == (0, "")
+    assert json.loads(output)[counted] > 0
+
+
+@pytest.mark.parametrize("words", [MESSAGES, LINES])
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (lambda data, first: stamp() + first, "wrong answer: not the "),
+        (lambda data, first: stamp() + data.swapcase()[:-1] + data[-1:], "wrong answer: not the "),
+        (lambda data, first: b"<" + stamp()[1:] + data, "wrong answer: not a stamp: '<"),
+        (
+            lambda data, first: stamp().replace(b" ", b"  ", 1)[:-1] + data,
+            "wrong answer: not a stamp as ctime() has it",
+        ),
+        (lambda data, first: stamp(60) + data, "wrong answer: a stamp from before its message: '["),
+        (lambda data, first: stamp(-60) + data, "wrong answer: a stamp of the future: '["),
+        (lambda data, first: stamp() + data + stamp() + data, "wrong answer: "),
+        (lambda data, first: b"", "wrong answer: the end after 0 "),
+    ],
+)
+def test_wrong_answers_are_noticed(
+    load: Path, words: tuple[str, ...], answer: Answer, complaint: str
+) -> None:
+    status, output, errors = put(load, words, answer)
+    assert (status, output) == (1, "")
+    assert errors.startswith(complaint)
+    assert errors.count("\n") == 1
+
+
+def test_a_ratio_is_that_of_one_round() -> None:
+    figure = Figure("cpu", "CPU", "µs", lambda reading: reading["cpu"])
+    result = Result("messages", "1 connection", figure, "peer", (2.0, 30.0, 4.0), (1.0, 10.0, 1.0))
+    assert str(result) == "3.00 (4.00 µs)"
+
+
+def test_a_run_that_was_given_up_is_a_bound() -> None:
+    figure = Figure("answered", "Burst", "s", lambda reading: reading["answered"], limit=5.0)
+    result = Result("burst", "5,000 connections", figure, "peer", (5.0, 5.0, 4.0), (0.1, 0.1, 0.1))
+    assert str(result) == "≥ 50.0 (≥ 5.00 s)"

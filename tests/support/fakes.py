@@ -1,0 +1,220 @@
+"""A connection without a network: Twisted's transport on a socket in memory, and a client at its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import Factory
+from twisted.internet.tcp import Port
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+
+from tsserv.connections.accesslog import LOGGED_ENDS, AccessLog
+from tsserv.connections.admission import Admission
+from tsserv.connections.registry import Connections
+from tsserv.connections.tracked import Peer
+from tsserv.framing import ChunkFraming, LineFraming
+from tsserv.net.server import EagerServer
+from tsserv.protocol import TimestampFactory
+from tsserv.stamp import Stamp
+
+#: What :func:`stamp` returns, always.
+NOW = b"[Thu Jan  1 00:00:00 1970] "
+
+
+def stamp() -> Stamp:
+    """Return a stamp whose clock stands still at :data:`NOW`."""
+    return Stamp(utc=True, clock=lambda: 0.0)
+
+
+def answers_to(chunks: list[bytes], framing: str = "chunk") -> bytes:
+    """Say in another way than the service what it owes for ``chunks``, with a stamp of :data:`NOW`."""
+    if framing == "line":
+        stream = b"".join(chunks)
+        ended = [line + b"\n" for line in stream.split(b"\n")[:-1]]
+        chunks = [*ended, stream[len(b"".join(ended)) :]]
+    return b"".join(NOW + chunk for chunk in chunks if chunk)
+
+
+class FakeSocket:
+    """The server's end of a connection: gives what the client has sent, takes what there is room for."""
+
+    def __init__(self) -> None:
+        #: What the client has sent and the server has not read, piece by piece.
+        self.inbox: list[bytes] = []
+        #: The pieces that the server has read.
+        self.read: list[bytes] = []
+        #: What the server has sent.
+        self.taken = bytearray()
+        #: How many more bytes may be sent before the socket is full.
+        self.room = 1 << 40
+        #: Whether the client has shut its sending side, or reset the connection.
+        self.ended = self.broken = False
+        #: How the server has closed it: ``orderly``, ``reset`` or not yet.
+        self.closed: str | None = None
+        self.options: dict[tuple[int, int], object] = {}
+        self._null = os.open(os.devnull, os.O_RDWR)  # a descriptor that has no queues
+
+    def recv(self, size: int) -> bytes:
+        if self.broken:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+        if not self.inbox:
+            if self.ended:
+                return b""
+            raise BlockingIOError(errno.EWOULDBLOCK, "nothing to read")
+        piece, rest = self.inbox[0][:size], self.inbox[0][size:]
+        self.inbox[:1] = [rest] if rest else []
+        self.read.append(piece)
+        return piece
+
+    def send(self, data: bytes) -> int:
+        if self.broken:
+            raise BrokenPipeError(errno.EPIPE, "reset")
+        if data and not self.room:
+            raise BlockingIOError(errno.EWOULDBLOCK, "full")
+        count = min(len(data), self.room)
+        self.room -= count
+        self.taken += data[:count]
+        return count
+
+    def setsockopt(self, level: int, option: int, value: object) -> None:
+        self.options[level, option] = value
+
+    def getsockopt(self, level: int, option: int) -> object:
+        return self.options.get((level, option), 0)
+
+    def setblocking(self, blocking: bool) -> None:
+        assert not blocking
+
+    def fileno(self) -> int:
+        return self._null
+
+    def shutdown(self, how: int) -> None:
+        assert how == socket.SHUT_RDWR
+
+    def close(self) -> None:
+        self.closed = "reset" if (socket.SOL_SOCKET, socket.SO_LINGER) in self.options else "orderly"
+        os.close(self._null)
+
+
+class Service:
+    """The protocol and what it needs, on a reactor in memory, whose clock the test sets."""
+
+    def __init__(
+        self,
+        framing: Callable[[Stamp], ChunkFraming | LineFraming] = ChunkFraming,
+        *,
+        most: int = 1000,
+        most_per_host: int = 0,
+        idle_timeout: float = 0.0,
+        stall_timeout: float = 0.0,
+        drain_timeout: float = 0.0,
+        log_connections: str = "none",
+    ) -> None:
+        self.reactor = MemoryReactorClock()
+        log = AccessLog(self.reactor, *LOGGED_ENDS[log_connections])
+        self.connections = Connections(
+            self.reactor,
+            Admission(self.reactor, most, most_per_host),
+            log,
+            idle_timeout=idle_timeout,
+            stall_timeout=stall_timeout,
+            drain_timeout=drain_timeout,
+        )
+        self.factory: Factory = TimestampFactory(framing(stamp()), self.connections, log)
+        self.port = Port(0, self.factory, reactor=self.reactor)
+        self.clients: list[Client] = []
+        self.connections.startService()
+
+    def connect(self, host: str = "192.0.2.1") -> Client | None:
+        """Return a new client, or ``None`` if it is refused."""
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", host, 4711))
+        if protocol is None:
+            return None
+        assert isinstance(protocol, Peer)
+        client = Client(self, protocol, host)
+        self.clients.append(client)
+        return client
+
+    def run(self, seconds: float = 0.0, step: float = 0.125) -> None:
+        """Do what a reactor does until nothing is left to do, then let time pass in steps."""
+        self._turn()
+        while seconds > 0:
+            self.reactor.advance(min(step, seconds))
+            seconds -= step
+            self._turn()
+
+    def _turn(self) -> None:
+        self.reactor.advance(0)
+        while sum(client.turn() for client in self.clients):
+            self.reactor.advance(0)
+
+
+class Client:
+    """One connection to a :class:`Service`, seen from the client."""
+
+    def __init__(self, service: Service, protocol: Peer, host: str) -> None:
+        self.socket = FakeSocket()
+        self.protocol = protocol
+        self._reactor = service.reactor
+        self.transport = EagerServer(
+            cast(socket.socket, self.socket),
+            protocol,
+            (host, 4711),
+            service.port,
+            len(service.clients),
+            service.reactor,
+        )
+        protocol.makeConnection(self.transport)
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the server holds for the client."""
+        transport = self.transport
+        return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+
+    @property
+    def reading(self) -> bool:
+        """Whether the server reads."""
+        return self.transport in self._reactor.readers
+
+    def turn(self) -> bool:
+        """Do what a reactor does when the socket is ready; return whether it was."""
+        transport, sock = self.transport, self.socket
+        if self.reading and (sock.inbox or sock.ended or sock.broken):
+            why = transport.doRead()
+            if why is CONNECTION_DONE:
+                self._reactor.removeReader(transport)
+                transport.readConnectionLost(Failure(why))
+            elif why is not None:
+                self._lose(why)
+            return True
+        if transport in self._reactor.writers and (sock.room or sock.broken or not self.unsent):
+            why = transport.doWrite()
+            if why is not None:
+                self._lose(why)
+            return True
+        return False
+
+    def _lose(self, why: Exception) -> None:
+        self._reactor.removeReader(self.transport)
+        self._reactor.removeWriter(self.transport)
+        self.transport.connectionLost(Failure(why))
+
+
+def connect(service: Service) -> Client:
+    """Return a client that is let in."""
+    client = service.connect()
+    assert client is not None
+    return client
+
+
+def ends(*clients: Client) -> list[str | None]:
+    """Return how the service has closed each connection: ``orderly``, ``reset`` or not yet."""
+    return [client.socket.closed for client in clients]

@@ -1,0 +1,110 @@
+"""Who may connect."""
+
+from __future__ import annotations
+
+import resource
+
+import pytest
+from fakes import Client, Service
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from tsserv.connections.admission import Admission, most_connections, plain_host
+
+
+def lose(service: Service, client: Client | None) -> None:
+    """Have a client reset its connection."""
+    assert client is not None
+    client.socket.broken = True
+    service.run()
+
+
+def test_above_the_most_connections_new_ones_are_refused_until_one_ends(logged: list[str]) -> None:
+    service = Service(most=2)
+    first, second = service.connect(), service.connect()
+    assert [service.connect() for _ in range(100)] == [None] * 100
+    lose(service, first)
+    assert service.connect()
+    assert service.connect() is None
+    lose(service, second)
+    service.run(30)
+    assert [line for line in logged if "refus" in line] == [
+        "refusing connections: 2 are open (--max-connections)",
+        "connections refused above --max-connections: 101",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "same", "other"),
+    [
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
+        ("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"),
+        ("fe80::1%eth0", "fe80::2%eth0", "fe80::1%eth1"),
+    ],
+)
+def test_one_host_has_so_many_connections_and_others_have_theirs(
+    host: str, same: str, other: str, logged: list[str]
+) -> None:
+    service = Service(most_per_host=2)
+    first = service.connect(host)
+    assert service.connect(same)
+    assert service.connect(host) is None
+    assert service.connect(same) is None
+    assert service.connect(other)
+    lose(service, first)
+    assert service.connect(same)
+    service.run(30)
+    assert [line for line in logged if "refus" in line] == [
+        f"refusing connections from {plain_host(host)}: 2 are open (--max-connections-per-host)",
+        "connections refused above --max-connections-per-host: 2",
+    ]
+
+
+def test_hosts_that_have_left_take_no_memory() -> None:
+    admission = Admission(Clock(), 3, 2)
+    for number in range(256):
+        admission.entered(f"192.0.2.{number}")
+        admission.left(f"192.0.2.{number}")
+    assert admission._open_of_host == {}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]))))
+def test_the_counts_are_those_of_the_open_connections(steps: list[tuple[bool, str]]) -> None:
+    admission = Admission(Clock(), 3, 2)
+    inside: list[str] = []
+    for comes, host in steps:
+        if comes:
+            admitted = admission.admits(host)
+            assert admitted == (len(inside) < 3 and inside.count(host) < 2)
+            if admitted:
+                inside.append(host)
+                admission.entered(host)
+        elif host in inside:
+            inside.remove(host)
+            admission.left(host)
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"), [(1024, 992), (64, 32), (20, 1), (resource.RLIM_INFINITY, 2**31 - 1)]
+)
+def test_the_most_connections_are_the_descriptors_less_a_reserve(
+    limit: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    assert most_connections() == most
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::1", "::1"),
+        ("2001:db8::ffff:1", "2001:db8::ffff:1"),
+        ("::ffff:0:c000:201", "::ffff:0:c000:201"),  # RFC 2765's translated addresses are not mapped ones
+    ],
+)
+def test_an_ipv4_client_of_an_ipv6_listener_is_shown_as_ipv4(host: str, shown: str) -> None:
+    assert plain_host(host) == shown

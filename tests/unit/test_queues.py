@@ -1,0 +1,70 @@
+"""What waits in a connection, in Twisted and in the kernel."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from fakes import Service, connect
+from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import MemoryReactorClock
+
+from tsserv.net.queues import unsent, waiting
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[Connection, socket.socket]]:
+    """Return a transport on a real connection, and the socket at its other end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(server.getsockname())
+        accepted, _ = server.accept()
+    with client, accepted:
+        transport = Connection(accepted, Protocol(), MemoryReactorClock())
+        transport.connected = 1
+        yield transport, client
+
+
+def test_nothing_waits_in_a_new_connection(pair: tuple[Connection, socket.socket]) -> None:
+    transport, _ = pair
+    assert unsent(transport) == 0
+    assert not waiting(transport)
+
+
+def test_what_has_arrived_waits_until_it_is_read(pair: tuple[Connection, socket.socket]) -> None:
+    transport, client = pair
+    client.sendall(b"x")
+    while not waiting(transport):  # it arrives at once, but in another context of the kernel
+        pass
+    assert unsent(transport) == 0
+    transport.doRead()
+    assert not waiting(transport)
+
+
+def test_what_is_written_waits_until_the_peer_has_taken_it(pair: tuple[Connection, socket.socket]) -> None:
+    transport, client = pair
+    data = b"x" * (256 * 1024)
+    transport.write(data)
+    assert unsent(transport) == len(data)
+    transport.doWrite()
+    transport.write(data)
+    left_to_send = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+    assert left_to_send < unsent(transport) <= 2 * len(data)  # the peer's buffer is far smaller
+    assert waiting(transport)
+    taken = 0
+    while taken < 2 * len(data):
+        transport.doWrite()
+        taken += len(client.recv(1 << 20))
+    while unsent(transport):  # acknowledged at once, but in another context of the kernel
+        pass
+    assert not waiting(transport)
+
+
+def test_where_the_kernel_does_not_tell_twisted_does() -> None:
+    client = connect(Service())
+    client.socket.room = 0
+    client.transport.write(b"x")
+    assert unsent(client.transport) == 1

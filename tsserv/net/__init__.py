@@ -1,0 +1,1 @@
+"""Listening, sockets and the reactor. Nothing else uses Twisted's private names or sets socket options."""

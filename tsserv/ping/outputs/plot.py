@@ -1,0 +1,85 @@
+"""A picture of a run: round-trip times and offset over time, and how the round-trip times are distributed."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from tsserv.ping.conversation import Result
+from tsserv.ping.outputs.base import Output, Summary
+
+# Above so many probes the points of an SVG are a bitmap, since a browser would take minutes to draw them.
+_MOST_SHAPES = 5000
+
+_BINS = 60  # of the distribution
+
+
+class Plot(Output):
+    """
+    Draws the picture when the run is over.
+
+    :param path: its suffix says in which format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # In seconds since 1970 and milliseconds.
+        self._rtts = _Series()
+        self._offsets = _Series()
+        self._uncertainties = array("d")
+        self._failed = array("d")
+
+    def result(self, result: Result) -> None:
+        """Keep what is drawn of one probe."""
+        sent = result.sent / 1e9
+        if result.outcome == "answered" and result.rtt is not None:
+            self._rtts.add(sent, result.rtt / 1e6)
+        elif result.outcome != "pending":
+            self._failed.append(sent)
+        if result.offset is not None:
+            self._offsets.add(sent, result.offset.middle / 1e6)
+            self._uncertainties.append(result.offset.uncertainty / 1e6)
+
+    def end(self, summary: Summary) -> None:
+        """Draw and write it."""
+        begin = min([*self._rtts.times, *self._failed], default=0.0)
+        rasterized = len(self._rtts.times) + len(self._failed) > _MOST_SHAPES
+        points = {"marker": ".", "rasterized": rasterized}
+        figure = Figure(figsize=(8, 8), layout="constrained", facecolor="white")
+        figure.suptitle(f"tsserv-ping {summary.target}")
+        rtt, offset, distribution = figure.subplots(3)
+        rtt.plot(self._rtts.since(begin), self._rtts.values, linewidth=0.5, **points)
+        failed = [time - begin for time in self._failed]
+        whole_height = rtt.get_xaxis_transform()
+        rtt.vlines(failed, 0, 1, color="red", linewidth=0.8, transform=whole_height, rasterized=rasterized)
+        rtt.set(xlabel="seconds (red: lost or altered)", ylabel="round-trip time, ms", ylim=(0, None))
+        offset.errorbar(
+            self._offsets.since(begin),
+            self._offsets.values,
+            yerr=self._uncertainties,
+            linestyle="none",
+            elinewidth=0.5,
+            **points,
+        )
+        offset.set(xlabel="seconds", ylabel="server's clock ahead, ms", xlim=rtt.get_xlim())
+        distribution.hist(self._rtts.values, bins=_BINS)
+        distribution.set(xlabel="round-trip time, ms", ylabel="probes")
+        figure.savefig(self._path)
+
+
+class _Series:
+    """Values over time."""
+
+    def __init__(self) -> None:
+        self.times = array("d")
+        self.values = array("d")
+
+    def add(self, time: float, value: float) -> None:
+        self.times.append(time)
+        self.values.append(value)
+
+    def since(self, begin: float) -> list[float]:
+        """Return the times from ``begin`` on."""
+        return [time - begin for time in self.times]
