@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from tsserv.stamp import Stamp
 
-#: Makes the answer to one chunk of one connection.
-Answer = Callable[[bytes], bytes]
-
-# What the answer to one chunk may grow to in line framing, in bytes.  With what a connection holds
+# The most that the answer to one chunk may grow to in line framing, in bytes.  With what a connection holds
 # when it is paused (one more read) it stays below 512 KiB.
 _LARGEST_ANSWER = 448 * 1024
+
+
+class Lines(Protocol):
+    """The state of one connection that a framing may need."""
+
+    #: Whether the next byte that arrives begins a line; true in the beginning.
+    at_line_start: bool
+
+
+class Framing(Protocol):
+    """Makes the answers of all connections."""
+
+    #: How many bytes a connection reads at once, at most.  Each read is a chunk.
+    read_size: int
+
+    def answer(self, data: bytes, lines: Lines) -> bytes:
+        """
+        Return the answer to one chunk.
+
+        :param data: the chunk; not empty.
+        :param lines: the state of its connection, which may change.
+        """
 
 
 class ChunkFraming:
@@ -21,16 +40,14 @@ class ChunkFraming:
     :param stamp: returns the stamp of now.
     """
 
-    #: How many bytes a connection reads at once: Twisted's default.  Each read is a chunk.
-    read_size = 64 * 1024
+    read_size = 64 * 1024  # Twisted's default
 
     def __init__(self, stamp: Stamp) -> None:
-        now = stamp.__call__  # a call of a method costs half of what a call of an instance does
-        self._answer: Answer = lambda data: now() + data
+        self._now = stamp.__call__  # a call of a method costs half of what a call of an instance does
 
-    def new(self) -> Answer:
-        """Return what answers a new connection: there is no state, so it is the same for all."""
-        return self._answer
+    def answer(self, data: bytes, lines: Lines) -> bytes:
+        """Return the stamp and ``data``."""
+        return self._now() + data
 
 
 class LineFraming:
@@ -43,35 +60,21 @@ class LineFraming:
     """
 
     def __init__(self, stamp: Stamp) -> None:
-        self._stamp = stamp
-        #: How many bytes a connection reads at once: a chunk of newlines grows by a stamp for each.
-        # Lines for each second of CPU, against 16 KiB: 0.66 with 4 KiB, 0.89 with 8, 1.01 with 12, 1.18
-        # with 24 and 32, 1.04 with 64.  Above 16 the largest answer would be above its bound.
+        self._now = stamp.__call__
+        # A chunk of newlines grows by a stamp for each.  Lines for each second of CPU, against 16 KiB: 0.66
+        # with 4 KiB, 0.89 with 8, 1.01 with 12, 1.18 with 24 and 32, 1.04 with 64.  Above 16 the largest
+        # answer would be above its bound.
         self.read_size = min(16 * 1024, _LARGEST_ANSWER // (stamp.longest + 1))
 
-    def new(self) -> Answer:
-        """Return what answers a new connection."""
-        return _Lines(self._stamp).answer
-
-
-class _Lines:
-    """The lines of one connection."""
-
-    __slots__ = ("_at_start", "_stamp")
-
-    def __init__(self, stamp: Stamp) -> None:
-        self._stamp = stamp
-        self._at_start = True
-
-    def answer(self, data: bytes) -> bytes:
-        """Return ``data``, which is not empty, with a stamp at the start of each line that begins in it."""
-        stamp = self._stamp()
+    def answer(self, data: bytes, lines: Lines) -> bytes:
+        """Return ``data`` with a stamp at the start of each line that begins in it."""
+        stamp = self._now()
         ended = data.endswith(b"\n")
         # A newline at the end begins no line yet.
         answer = data.replace(b"\n", b"\n" + stamp, data.count(b"\n") - ended)
-        if self._at_start:
+        if lines.at_line_start:
             answer = stamp + answer
-        self._at_start = ended
+        lines.at_line_start = ended
         return answer
 
 

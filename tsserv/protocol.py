@@ -2,116 +2,71 @@
 
 from __future__ import annotations
 
-from twisted.internet.error import ConnectionLost
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
-from twisted.internet.protocol import Factory
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface import implementer
 
-from tsserv.connections.accesslog import AccessLog
-from tsserv.connections.admission import ProxyItself, host_and_port
-from tsserv.connections.registry import Connections
-from tsserv.connections.tracked import Peer, Registry
-from tsserv.framing import Answer, ChunkFraming, LineFraming
-from tsserv.net.queues import buffered
+from tsserv.connections.address import Client, ClientFactory
+from tsserv.connections.registry import Connections, TrackedProtocol
+from tsserv.framing import Framing
 
 
 @implementer(IHalfCloseableProtocol)
-class TimestampProtocol(Peer):
+class TimestampProtocol(TrackedProtocol):
     """
     Answers each chunk, in one write; any bytes are welcome.
 
-    :param answer: makes the answer to a chunk.
-    :param read_size: how many bytes to read at once.
-    :param registry: is told when the connection begins and ends, and watches it meanwhile.
-    :param log: is told too.
-    :param host: the client's, for both.
-    :param port: the client's, or ``None`` if it has none.
-    :param quiet: whether it is not worth a line of log that it opens.
+    :param framing: makes the answers.
+    :param connections: is told when the connection opens and when it has ended.
+    :param client: the client.
     """
 
-    __slots__ = ("_answer", "_log", "_read_size", "chunks", "opened_at", "port", "quiet", "received")
+    __slots__ = ("_answer", "_read_size", "at_line_start")
 
-    host: str
-
-    def __init__(
-        self,
-        answer: Answer,
-        read_size: int,
-        registry: Registry,
-        log: AccessLog,
-        host: str,
-        port: int | None,
-        quiet: bool = False,
-    ) -> None:
-        super().__init__(registry, host)
-        self._answer = answer
-        self._read_size = read_size
-        self._log = log
-        self.port = port
-        self.quiet = quiet
-        # For the log.
-        self.opened_at = 0.0
-        self.chunks = self.received = 0
+    def __init__(self, framing: Framing, connections: Connections, client: Client) -> None:
+        # The health check of a proxy is not worth a line of log.
+        super().__init__(connections, client, announced=not client.is_proxy)
+        self._answer = framing.answer
+        self._read_size = framing.read_size
+        #: For the framing: whether the next byte that arrives begins a line.
+        self.at_line_start = True
 
     def connectionMade(self) -> None:
         """Set up the connection: the size of a read, and backpressure."""
-        super().connectionMade()
-        self._log.opened(self)
+        self._connections.opened(self)
         self.transport.bufferSize = self._read_size
         # The transport is the producer of its own answers: it stops reading while too many are unsent.
         self.transport.registerProducer(self.transport, streaming=True)
 
     def dataReceived(self, data: bytes) -> None:
         """Answer one chunk."""
-        answer = self._answer(data)
+        answer = self._answer(data, self)
         self.chunks += 1
         self.received += len(data)
         self.sent += len(answer)
         self.transport.write(answer)
 
     def readConnectionLost(self) -> None:
-        """The client has sent all that it wants to: close once it has its answers."""
+        """Close when all answers are sent: the client has half-closed, and sends nothing more."""
         self.finish("ended by the client")
 
     def writeConnectionLost(self) -> None:
-        """Do nothing: the writing side is never closed alone."""
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        """Make room for another connection."""
-        lost = reason is not None and reason.type is ConnectionLost
-        self._log.ended(self, buffered(self.transport), "connection lost" if lost else self.why)
-        super().connectionLost(reason)
+        """Do nothing: the service never half-closes."""
 
 
-class TimestampFactory(Factory):
+class TimestampFactory(ClientFactory):
     """
-    Makes a :class:`TimestampProtocol` for each connection that may come.
+    Makes a :class:`TimestampProtocol` for each connection that is let in.
 
-    :param framing: where the stamps go.
-    :param connections: says which connections may come.
-    :param log: is told of each.
+    :param framing: makes the answers.
+    :param connections: lets clients in.
     """
 
-    noisy = False  # the service itself says where it listens
-
-    def __init__(self, framing: ChunkFraming | LineFraming, connections: Connections, log: AccessLog) -> None:
+    def __init__(self, framing: Framing, connections: Connections) -> None:
         self._framing = framing
         self._connections = connections
-        self._log = log
 
-    def buildProtocol(self, addr: IAddress | None) -> TimestampProtocol | None:
-        """Return the protocol of a new connection from ``addr``, or ``None`` to close it at once."""
-        host, port = host_and_port(addr)
-        if not self._connections.admits(host):
+    def protocol_for(self, client: Client) -> TimestampProtocol | None:
+        """Return the protocol of a new connection from ``client``, or ``None`` to close it at once."""
+        if not self._connections.admits(client):
             return None
-        framing = self._framing
-        return TimestampProtocol(
-            framing.new(),
-            framing.read_size,
-            self._connections,
-            self._log,
-            host,
-            port,
-            quiet=isinstance(addr, ProxyItself),
-        )
+        return TimestampProtocol(self._framing, self._connections, client)

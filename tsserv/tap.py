@@ -1,13 +1,30 @@
-"""The service that a command line describes; ``twistd`` comes in here."""
+"""
+The tree of services that a command line describes; ``twistd`` calls this module.
+
+The services start in this order, and stop in the opposite order, each when the one before has stopped:
+
+1. the log file, so that it has everything that follows;
+2. the connections, which have stopped when the last one has ended;
+3. the watch over them, so that stalled ones end while the service stops;
+4. the drain, which ends them;
+5. the signals, taken before the first client can connect;
+6. the listeners, which have stopped when every client that the system has connected is served;
+7. the notifier, which reports that the service is ready when all else has started.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.application.service import MultiService, Service
-from twisted.internet.protocol import Factory
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
 
 from tsserv.connections.accesslog import LOGGED_ENDS, AccessLog
-from tsserv.connections.admission import Admission
+from tsserv.connections.address import ClientFactory
+from tsserv.connections.drain import Drain
 from tsserv.connections.registry import Connections
+from tsserv.connections.watch import Watch
 from tsserv.framing import FRAMINGS
 from tsserv.layers.credentials import Credentials
 from tsserv.layers.proxy import ProxyFactory
@@ -22,47 +39,83 @@ from tsserv.protocol import TimestampFactory
 
 __all__ = ["Options", "makeService"]  # what twistd asks for
 
+_log = Logger("tsserv")
 
-def makeService(config: Options) -> MultiService:
-    """Return the service that ``config`` describes, on the reactor that is installed."""
-    from twisted.internet import reactor
 
+def makeService(config: Options, reactor: Any = None) -> MultiService:  # noqa: ANN401 (any reactor)
+    """
+    Return the service that ``config`` describes.
+
+    :param reactor: serves; the one that is installed if it is ``None``.
+    """
+    if reactor is None:
+        from twisted.internet import reactor
     log = AccessLog(reactor, *LOGGED_ENDS[config["log-connections"]])
-    admission = Admission(reactor, config["max-connections"], config["max-connections-per-host"])
     connections = Connections(
-        reactor,
-        admission,
-        log,
-        idle_timeout=config["idle-timeout"],
-        stall_timeout=config["stall-timeout"],
-        drain_timeout=config["drain-timeout"],
+        reactor, log, most=config["max-connections"], most_per_host=config["max-connections-per-host"]
     )
-    factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections, log)
+    watch = Watch(
+        reactor, connections, idle_timeout=config["idle-timeout"], stall_timeout=config["stall-timeout"]
+    )
+    drain = Drain(reactor, connections, config["drain-timeout"])
+    log_file = LogFile(config["open-logfile"], FORMATS[config["log-format"]]) if config["logfile"] else None
+    credentials: Credentials | None = config["credentials"]
+    notifier = Notifier(reactor, connections.__len__)
+    steps = [part.renew for part in (log_file, credentials) if part is not None]
+    signals = Signals(reactor, reload=lambda: notifier.reload(*steps), hurry=connections.abort)
+    service = _InOrder()
+    for part in (
+        log_file,
+        connections,
+        watch,
+        drain,
+        signals,
+        _listeners(config, reactor, connections),
+        notifier,
+    ):
+        if part is not None:
+            part.setServiceParent(service)
+    return service
+
+
+def _listeners(config: Options, reactor: Any, connections: Connections) -> MultiService:  # noqa: ANN401
+    """Return all listeners as one service; each puts the layers it is asked for below the protocol."""
+    factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections)
     listening = reactor if config["no-eager"] else eager(reactor, reuse_port=config["reuse-port"])
     backlog = config["backlog"]
-    listeners: list[Service] = []
+    listeners = MultiService()
     if config["port"] is not None:
         interface = config["interface"] or "0.0.0.0"
-        listeners.append(
-            Listener(config["port"], factory, interface=interface, backlog=backlog, reactor=listening)
-        )
-    credentials: Credentials | None = config["credentials"]
-    for proxy, tls, endpoint in config["listen"]:
-        outer: Factory = factory
-        if tls and credentials is not None:
-            outer = TLSFactory(factory, credentials, connections, reactor)
-        if proxy:
+        Listener(
+            config["port"], factory, interface=interface, backlog=backlog, reactor=listening
+        ).setServiceParent(listeners)
+    for place in config["listen"]:
+        outer: ClientFactory = factory
+        if place.tls:
+            outer = TLSFactory(factory, config["credentials"], connections, reactor)
+        if place.proxy:
             outer = ProxyFactory(outer, config["proxy-trust"], connections, reactor)
-        listeners.append(EndpointListener(endpoint, outer, backlog=backlog, reactor=listening))
-    service = (
-        MultiService()
-        if config["logfile"] is None
-        else LogFile(config["logfile"], FORMATS[config["log-format"]])
-    )
-    notifier = Notifier(reactor, lambda: connections.count)
-    steps = [part.renew for part in (service, credentials) if isinstance(part, (LogFile, Credentials))]
-    signals = Signals(reactor, reload=lambda: notifier.reload(*steps), hurry=connections.abort)
-    # They are stopped in the opposite order: nobody comes any more when the connections drain.
-    for part in (connections, signals, *listeners, notifier):
-        part.setServiceParent(service)
-    return service
+        EndpointListener(place.endpoint, outer, backlog=backlog, reactor=listening).setServiceParent(
+            listeners
+        )
+    return listeners
+
+
+class _InOrder(MultiService):
+    """Stops its children in the opposite order of their start, each when the one before has stopped."""
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop.
+
+        :return: fires when all children have stopped.
+        """
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for service in reversed(self.services):
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:  # must not keep the others from stopping
+                _log.failure("Cannot stop {service}", service=service)

@@ -89,7 +89,7 @@ def test_a_client_that_ends_with_answers_unsent_is_closed_when_they_are_sent(cli
 
 def test_a_client_that_ends_while_somebody_still_produces_is_not_closed(client: Client) -> None:
     transport = client.transport
-    client.protocol.finish = lambda why: transport.loseConnection()  # type: ignore[method-assign]
+    client.protocol.finish = lambda reason: transport.loseConnection()  # type: ignore[method-assign]
     transport.unregisterProducer()
     transport.registerProducer(transport, streaming=True)
     client.socket.ended = True

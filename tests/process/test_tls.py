@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trustme
@@ -18,9 +19,9 @@ from conftest import program
 from fakes import NOW, Client, Service, connect
 from processes import PATIENCE, STAMP, Twistd, receive, run_twistd
 
-from tsserv.framing import ChunkFraming, LineFraming
 from tsserv.layers.credentials import Credentials
 from tsserv.layers.tls import TLSFactory
+from tsserv.protocol import TimestampFactory
 
 
 def tls_connect(service: Twistd, context: ssl.SSLContext) -> ssl.SSLSocket:
@@ -37,8 +38,8 @@ class TLSClient:
 
     def __init__(self, service: Service, files: Files) -> None:
         credentials = Credentials(str(files.certificate), str(files.key))
-        plain = service.factory
-        service.factory = TLSFactory(plain, credentials, service.connections, service.reactor)  # type: ignore[arg-type]
+        plain = cast(TimestampFactory, service.factory)
+        service.factory = TLSFactory(plain, credentials, service.connections, service.reactor)
         self.service = service
         self.client: Client = connect(service)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -128,7 +129,7 @@ def test_a_half_closed_client_gets_everything_and_then_the_end(way: str, client:
 
 
 def test_a_client_that_takes_nothing_is_paused_whatever_one_read_has_brought(files: Files) -> None:
-    client = TLSClient(Service(LineFraming), files)
+    client = TLSClient(Service(framing="line"), files)
     client.shake_hands()
     client.client.socket.room = 0
     for _ in range(10):
@@ -142,7 +143,7 @@ def test_a_client_that_takes_nothing_is_paused_whatever_one_read_has_brought(fil
 
 
 def test_two_records_in_one_read_are_not_both_answered_if_the_first_is_too_much(files: Files) -> None:
-    client = TLSClient(Service(LineFraming), files)
+    client = TLSClient(Service(framing="line"), files)
     client.shake_hands()
     client.client.socket.room = 0
     client.encrypt(b"\n" * 16384)
@@ -182,10 +183,10 @@ def test_who_hangs_in_the_handshake_is_closed_in_time_and_counted(files: Files, 
     client.socket.inbox.append(b"\x16\x03\x01")
     service.run(9.75)
     assert client.socket.closed is None
-    assert service.connections.count == 1
+    assert len(service.connections) == 1
     service.run(0.5)
     assert client.socket.closed == "reset"
-    assert service.connections.count == 0
+    assert len(service.connections) == 0
     assert logged == ["closing connections that have not finished their TLS handshake in 10 s"]
 
 
@@ -195,10 +196,10 @@ def test_who_says_something_else_is_closed_and_counted(files: Files, logged: lis
     client.socket.inbox.append(b"GET / HTTP/1.0\r\n\r\n")
     service.run()
     assert client.socket.closed == "orderly"
-    service.connections.stopService()
+    service.stop()
     assert logged == [
-        "closing a connection from 192.0.2.1 that does no TLS: HTTP_REQUEST",
-        "connections closed that did no TLS: 1",
+        "closing a connection from 192.0.2.1 that does not speak TLS: HTTP_REQUEST",
+        "connections closed that did not speak TLS: 1",
     ]
 
 
@@ -223,25 +224,25 @@ def test_what_is_no_tls_after_the_handshake_ends_the_connection(files: Files, lo
     client.turn()
     client.service.run(1)
     assert client.client.socket.closed == "orderly"
-    assert "closing a connection from 192.0.2.1 that does no TLS: " in logged[0]
+    assert "closing a connection from 192.0.2.1 that does not speak TLS: " in logged[0]
     assert logged[1].endswith("TLS failed")
 
 
 def test_a_client_that_vanishes_makes_room_for_another(files: Files) -> None:
-    service = Service(most=1)
+    service = Service(max_connections=1)
     client = TLSClient(service, files)
     client.shake_hands()
-    assert service.connections.count == 1
+    assert len(service.connections) == 1
     assert service.connect() is None
     client.client.socket.broken = True
     service.run()
-    assert service.connections.count == 0
+    assert len(service.connections) == 0
 
 
 def test_a_handshake_during_a_drain_is_served(files: Files) -> None:
     service = Service(drain_timeout=5)
     client = TLSClient(service, files)
-    done = service.connections.stopService()
+    done = service.stop()
     client.shake_hands()
     client.send(b"x")
     assert client.received == NOW + b"x"
@@ -401,9 +402,9 @@ def test_plain_text_and_old_versions_are_closed_and_counted(
             context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
         with pytest.raises(ssl.SSLError):
             tls_connect(service, context)
-    service.wait_for("closing a connection from 127.0.0.1 that does no TLS: ")
+    service.wait_for("closing a connection from 127.0.0.1 that does not speak TLS: ")
     service.stop()
-    assert "connections closed that did no TLS: 1" in service.output
+    assert "connections closed that did not speak TLS: 1" in service.output
     assert "connected from" not in service.output
     assert "Traceback" not in service.output
 
@@ -414,7 +415,7 @@ def test_clients_can_be_asked_for_a_certificate(files: Files, serve: Callable[..
     # In TLS 1.3 a client learns of it when it reads.
     with tls_connect(service, context) as stranger, pytest.raises(ssl.SSLError):
         stranger.recv(1)
-    service.wait_for("does no TLS: PEER_DID_NOT_RETURN_A_CERTIFICATE")
+    service.wait_for("does not speak TLS: PEER_DID_NOT_RETURN_A_CERTIFICATE")
     files.ca.issue_cert("client").configure_cert(context)
     with tls_connect(service, context) as client:
         client.sendall(b"x")
@@ -451,7 +452,7 @@ def test_sighup_renews_and_a_broken_pair_is_refused(files: Files, serve: Callabl
 
 
 def test_chunk_framing_is_one_stamp_a_record(files: Files) -> None:
-    client = TLSClient(Service(ChunkFraming), files)
+    client = TLSClient(Service(), files)
     client.shake_hands()
     client.send(b"x" * 40000)
     assert [len(piece) for piece in client.received.split(NOW)] == [0, 16384, 16384, 7232]

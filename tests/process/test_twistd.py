@@ -173,7 +173,7 @@ def test_a_foreground_that_cannot_listen_says_so_and_ends(
     done = run_twistd(
         tmp_path, "-n", "--pidfile=pid", *options, "tsserv", "-i", interface, "-p", str(port), prefix=prefix
     )
-    message = f"Couldn't listen on {interface}:{port}: {reason}\n"
+    message = f"{reason}: cannot listen on {interface}:{port}\n"
     log = (tmp_path / "log").read_text() if options else done.stdout
     assert (done.returncode, done.stderr) == (1, message)
     assert log.endswith(f"[tsserv#critical] {message}")
@@ -187,13 +187,21 @@ def test_a_daemon_that_cannot_listen_says_so_and_ends(refusal: str, taken: int, 
     done = run_twistd(
         tmp_path, "--pidfile=pid", "--logfile=log", "tsserv", "-i", interface, "-p", str(port), prefix=prefix
     )
-    message = f"Couldn't listen on {interface}:{port}: {reason}"
+    message = f"{reason}: cannot listen on {interface}:{port}"
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     wait_until(lambda: (tmp_path / "log").read_text().endswith(f"{message}\n"), "the line in the log")
     assert "Traceback" not in (tmp_path / "log").read_text()
     wait_until(lambda: not (tmp_path / "pid").exists(), "the end of the pid file")
+
+
+def test_a_daemon_gives_the_reason_however_long_the_place_is(tmp_path: Path) -> None:
+    place = f"unix:{'x' * 200}"
+    done = run_twistd(tmp_path, "--pidfile=pid", "--logfile=log", "tsserv", f"--listen={place}")
+    assert done.returncode == 1
+    assert "CannotStart: AF_UNIX path too long: cannot listen on unix:xxx" in done.stderr
+    wait_until(lambda: f"cannot listen on {place}\n" in (tmp_path / "log").read_text(), "the line in the log")
 
 
 def test_help_and_version(tmp_path: Path) -> None:

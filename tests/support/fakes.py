@@ -5,24 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable
 from typing import cast
 
+from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
 from twisted.internet.main import CONNECTION_DONE
-from twisted.internet.protocol import Factory
 from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from tsserv.connections.accesslog import LOGGED_ENDS, AccessLog
-from tsserv.connections.admission import Admission
-from tsserv.connections.registry import Connections
-from tsserv.connections.tracked import Peer
-from tsserv.framing import ChunkFraming, LineFraming
+from tsserv.connections.address import ClientFactory
+from tsserv.connections.registry import Connections, TrackedProtocol
 from tsserv.net.server import EagerServer
-from tsserv.protocol import TimestampFactory
+from tsserv.ops.signals import Signals
+from tsserv.ops.systemd import Notifier
 from tsserv.stamp import Stamp
+from tsserv.tap import Options, makeService
 
 #: What :func:`stamp` returns, always.
 NOW = b"[Thu Jan  1 00:00:00 1970] "
@@ -104,40 +103,44 @@ class FakeSocket:
 
 
 class Service:
-    """The protocol and what it needs, on a reactor in memory, whose clock the test sets."""
+    """
+    The service, as ``makeService`` builds it, on a reactor in memory whose clock the test sets.
 
-    def __init__(
-        self,
-        framing: Callable[[Stamp], ChunkFraming | LineFraming] = ChunkFraming,
-        *,
-        most: int = 1000,
-        most_per_host: int = 0,
-        idle_timeout: float = 0.0,
-        stall_timeout: float = 0.0,
-        drain_timeout: float = 0.0,
-        log_connections: str = "none",
-    ) -> None:
+    Its stamp is always :data:`NOW`.  Nothing listens: clients connect by :meth:`connect`.
+
+    :param listen: the place whose layers the clients meet.
+    :param options: of ``twistd tsserv``, by their names with underscores.
+    """
+
+    def __init__(self, listen: str = "tcp:0", *, log_connections: str = "none", **options: object) -> None:
+        config = Options()
+        arguments = {"listen": listen, "log_connections": log_connections, "stall_timeout": 0, **options}
+        config.parseOptions([f"--{name.replace('_', '-')}={value}" for name, value in arguments.items()])
+        config["stamp"] = stamp()
         self.reactor = MemoryReactorClock()
-        log = AccessLog(self.reactor, *LOGGED_ENDS[log_connections])
-        self.connections = Connections(
-            self.reactor,
-            Admission(self.reactor, most, most_per_host),
-            log,
-            idle_timeout=idle_timeout,
-            stall_timeout=stall_timeout,
-            drain_timeout=drain_timeout,
-        )
-        self.factory: Factory = TimestampFactory(framing(stamp()), self.connections, log)
+        self.tree = makeService(config, self.reactor)
+        for part in list(self.tree):
+            if isinstance(part, MultiService):
+                [listener] = part
+                self.factory: ClientFactory = listener._factory
+            if isinstance(part, (MultiService, Signals, Notifier)):
+                part.disownServiceParent()
+            if isinstance(part, Connections):
+                self.connections = part
         self.port = Port(0, self.factory, reactor=self.reactor)
         self.clients: list[Client] = []
-        self.connections.startService()
+        self.tree.startService()
+
+    def stop(self) -> Deferred[None]:
+        """Stop the service as twistd does; return what fires when it has stopped."""
+        return cast("Deferred[None]", self.tree.stopService())
 
     def connect(self, host: str = "192.0.2.1") -> Client | None:
         """Return a new client, or ``None`` if it is refused."""
         protocol = self.factory.buildProtocol(IPv4Address("TCP", host, 4711))
         if protocol is None:
             return None
-        assert isinstance(protocol, Peer)
+        assert isinstance(protocol, TrackedProtocol)
         client = Client(self, protocol, host)
         self.clients.append(client)
         return client
@@ -159,7 +162,7 @@ class Service:
 class Client:
     """One connection to a :class:`Service`, seen from the client."""
 
-    def __init__(self, service: Service, protocol: Peer, host: str) -> None:
+    def __init__(self, service: Service, protocol: TrackedProtocol, host: str) -> None:
         self.socket = FakeSocket()
         self.protocol = protocol
         self._reactor = service.reactor

@@ -15,11 +15,11 @@ class Seen:
 
     host = "192.0.2.1"
     port: int | None = 4711
-    quiet = False
     opened_at = 0.0
     chunks = 2
     received = 10
     sent = 64
+    reason = "idle"
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_logs_the_ends_that_it_is_asked_for(choice: str, events: list[str]) -> N
     seen: list[LogEvent] = []
     log = AccessLog(Clock(), *LOGGED_ENDS[choice], observer=seen.append)
     log.opened(Seen())
-    log.ended(Seen(), 0, "")
+    log.ended(Seen(), 0)
     log.flush()
     assert [event["event"] for event in seen] == events
 
@@ -42,10 +42,10 @@ def test_lines_are_held_back_for_a_tenth_of_a_second_and_have_the_time_of_the_ev
     clock = Clock()
     monkeypatch.setattr("time.time", clock.seconds)
     log = AccessLog(clock, observer=seen.append)
-    account = Seen()
-    log.opened(account)
+    record = Seen()
+    log.opened(record)
     clock.advance(0.0625)
-    log.ended(account, 4, "idle")
+    log.ended(record, 4)
     assert seen == []
     clock.advance(0.0625)
     assert [event["log_time"] for event in seen] == [0, 0.0625]
@@ -53,7 +53,7 @@ def test_lines_are_held_back_for_a_tenth_of_a_second_and_have_the_time_of_the_ev
         "...connected from: 192.0.2.1",
         "...closed: 192.0.2.1 port 4711, 10 bytes in, 60 bytes out, chunks: 2, 0.062 s, idle",
     ]
-    log.opened(account)
+    log.opened(record)
     clock.advance(0.125)
     assert len(seen) == 3
     assert clock.getDelayedCalls() == []
@@ -91,7 +91,7 @@ def test_says_why_a_connection_has_ended(way: str, logged: list[str]) -> None:
     client.socket.inbox.append(b"x")
     service.run()
     if way == "service stopped":
-        service.connections.stopService()
+        service.stop()
     client.socket.ended = way == "ended by the client"
     client.socket.broken = way == "connection lost"
     service.run(10)

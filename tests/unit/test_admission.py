@@ -5,15 +5,18 @@ from __future__ import annotations
 import resource
 
 import pytest
-from fakes import Client, Service
+from fakes import Client as FakeClient
+from fakes import Service
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress
 
-from tsserv.connections.admission import Admission, most_connections, plain_host
+from tsserv.connections.address import UNIX, UNKNOWN, Client, client_at
+from tsserv.connections.limits import HostLimit, most_connections
 
 
-def lose(service: Service, client: Client | None) -> None:
+def lose(service: Service, client: FakeClient | None) -> None:
     """Have a client reset its connection."""
     assert client is not None
     client.socket.broken = True
@@ -21,7 +24,7 @@ def lose(service: Service, client: Client | None) -> None:
 
 
 def test_above_the_most_connections_new_ones_are_refused_until_one_ends(logged: list[str]) -> None:
-    service = Service(most=2)
+    service = Service(max_connections=2)
     first, second = service.connect(), service.connect()
     assert [service.connect() for _ in range(100)] == [None] * 100
     lose(service, first)
@@ -47,7 +50,7 @@ def test_above_the_most_connections_new_ones_are_refused_until_one_ends(logged: 
 def test_one_host_has_so_many_connections_and_others_have_theirs(
     host: str, same: str, other: str, logged: list[str]
 ) -> None:
-    service = Service(most_per_host=2)
+    service = Service(max_connections_per_host=2)
     first = service.connect(host)
     assert service.connect(same)
     assert service.connect(host) is None
@@ -57,33 +60,39 @@ def test_one_host_has_so_many_connections_and_others_have_theirs(
     assert service.connect(same)
     service.run(30)
     assert [line for line in logged if "refus" in line] == [
-        f"refusing connections from {plain_host(host)}: 2 are open (--max-connections-per-host)",
+        f"refusing connections from {host}: 2 are open (--max-connections-per-host)",
         "connections refused above --max-connections-per-host: 2",
     ]
 
 
 def test_hosts_that_have_left_take_no_memory() -> None:
-    admission = Admission(Clock(), 3, 2)
+    limit = HostLimit(2)
     for number in range(256):
-        admission.entered(f"192.0.2.{number}")
-        admission.left(f"192.0.2.{number}")
-    assert admission._open_of_host == {}
+        limit.add(f"192.0.2.{number}")
+        limit.remove(f"192.0.2.{number}")
+    assert limit._open == {}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]))))
 def test_the_counts_are_those_of_the_open_connections(steps: list[tuple[bool, str]]) -> None:
-    admission = Admission(Clock(), 3, 2)
+    limit = HostLimit(2)
     inside: list[str] = []
     for comes, host in steps:
         if comes:
-            admitted = admission.admits(host)
-            assert admitted == (len(inside) < 3 and inside.count(host) < 2)
-            if admitted:
-                inside.append(host)
-                admission.entered(host)
+            assert limit.reached(host) == (inside.count(host) >= 2)
+            inside.append(host)
+            limit.add(host)
         elif host in inside:
             inside.remove(host)
-            admission.left(host)
+            limit.remove(host)
+
+
+def test_a_host_that_is_not_known_is_not_counted() -> None:
+    limit = HostLimit(1)
+    for _ in range(2):
+        assert not limit.reached(UNKNOWN.host)
+        limit.add(UNKNOWN.host)
+    limit.remove(UNKNOWN.host)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +108,6 @@ def test_the_most_connections_are_the_descriptors_less_a_reserve(
 @pytest.mark.parametrize(
     ("host", "shown"),
     [
-        ("192.0.2.1", "192.0.2.1"),
         ("::ffff:192.0.2.1", "192.0.2.1"),
         ("::1", "::1"),
         ("2001:db8::ffff:1", "2001:db8::ffff:1"),
@@ -107,4 +115,16 @@ def test_the_most_connections_are_the_descriptors_less_a_reserve(
     ],
 )
 def test_an_ipv4_client_of_an_ipv6_listener_is_shown_as_ipv4(host: str, shown: str) -> None:
-    assert plain_host(host) == shown
+    assert client_at(IPv6Address("TCP", host, 4711)) == Client(shown, 4711)
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        (IPv4Address("TCP", "192.0.2.1", 4711), Client("192.0.2.1", 4711)),
+        (UNIXAddress(b"/sock"), UNIX),
+        (None, UNKNOWN),
+    ],
+)
+def test_every_address_is_that_of_a_client(address: IAddress | None, client: Client) -> None:
+    assert client_at(address) == client

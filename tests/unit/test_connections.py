@@ -67,7 +67,7 @@ def test_one_that_takes_no_answers_is_aborted_and_one_that_takes_some_is_not(log
         service.run(1)
         slow.socket.room += 1
     assert ends(stalled, slow, quiet) == ["reset", None, None]
-    assert service.connections.count == 2
+    assert len(service.connections) == 2
     assert logged == [
         "aborting connections that have taken no answer for 8 s (--stall-timeout)",
         "stalled connections aborted: 1",
@@ -121,7 +121,7 @@ def test_one_timer_serves_all() -> None:
 
 def stop(service: Service) -> Deferred[None]:
     """Stop the service as its parent does."""
-    return service.connections.stopService()
+    return service.stop()
 
 
 def test_stopping_with_nobody_there_is_done_at_once(logged: list[str]) -> None:
@@ -187,7 +187,7 @@ def test_the_drain_timeout_aborts_what_is_left_and_says_how_many(logged: list[st
     assert done.called
     assert ends(*clients) == ["reset"] * 3
     assert logged == [
-        "connections that may finish within 5 s: 3",
+        "waiting up to 5 s for 3 connections",
         "connections aborted before they had finished: 3",
     ]
 

@@ -35,7 +35,7 @@ class Clients(RuleBasedStateMachine):
         """Start the service."""
         self.framing = framing
         self.service = Service(
-            FRAMINGS[framing], most=MOST, idle_timeout=IDLE, stall_timeout=STALL, drain_timeout=DRAIN
+            framing=framing, max_connections=MOST, idle_timeout=IDLE, stall_timeout=STALL, drain_timeout=DRAIN
         )
         self.clients: list[Known] = []
         self.stopped_at: float | None = None
@@ -109,7 +109,7 @@ class Clients(RuleBasedStateMachine):
     def stop(self) -> None:
         """The operator stops the service."""
         self.stopped_at = self.now
-        self.done = self.service.connections.stopService()
+        self.done = self.service.stop()
 
     @invariant()
     def all_is_well(self) -> None:

@@ -7,8 +7,6 @@ from fakes import NOW, Client, Service, connect
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IProtocolFactory, ITCPTransport
 from zope.interface.verify import verifyObject
 
-from tsserv.framing import LineFraming
-
 TAKES_NOTHING = 0
 
 
@@ -110,7 +108,7 @@ def test_a_client_that_takes_nothing_is_paused_and_goes_on_when_it_takes_again(
 
 
 def test_a_flood_of_newlines_in_line_framing_is_held_to_512_kib() -> None:
-    service = Service(LineFraming)
+    service = Service(framing="line")
     client = connect(service)
     client.socket.room = TAKES_NOTHING
     client.socket.inbox += [b"\n" * 65536] * 100
@@ -120,7 +118,7 @@ def test_a_flood_of_newlines_in_line_framing_is_held_to_512_kib() -> None:
 
 
 def test_a_lost_connection_makes_room_for_another() -> None:
-    service = Service(most=1)
+    service = Service(max_connections=1)
     client = connect(service)
     assert service.connect() is None
     client.socket.room = TAKES_NOTHING

@@ -8,22 +8,27 @@ import select
 import stat
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
+from certificates import Files
 from twisted.application.internet import TCPServer
-from twisted.application.service import IServiceMaker, MultiService
+from twisted.application.service import IServiceMaker, MultiService, Service
+from twisted.internet.defer import Deferred
 from twisted.plugin import getPlugins
-from twisted.python.usage import UsageError
+from twisted.python.usage import CompleteFiles, UsageError
 from zope.interface.verify import verifyObject
 
-from tsserv.connections.admission import most_connections
+from tsserv.combinations import without_effect
+from tsserv.connections.limits import most_connections
 from tsserv.layers.proxy import LOOPBACK, ProxyFactory
-from tsserv.net.listeners import EndpointListener
+from tsserv.net.endpoints import Place
 from tsserv.net.reactor import EagerReactor
-from tsserv.ops.logfile import LogFile
+from tsserv.optiontable import OPTIONS
 from tsserv.stamp import Stamp
 from tsserv.tap import Options, makeService
 
+TLS = ["--certificate={certificate}", "--private-key={key}"]
 RANGE = "is not a whole number from 0 to 2147483647"
 SECONDS = "is not a number of seconds from 0 to 31536000"
 
@@ -133,25 +138,13 @@ def test_the_stamp_is_that_of_the_time_format() -> None:
             "--proxy-trust: 192.0.2.1/24 has host bits set",
         ),
         (["--proxy-trust="], "--proxy-trust: '' does not appear to be an IPv4 or IPv6 network"),
-        (
-            ["--proxy-trust=::1", "--listen=tcp:0"],
-            "--proxy-trust: nothing takes PROXY headers; give --listen proxy+...",
-        ),
-        (
-            ["--reuse-port", "--no-eager"],
-            "--reuse-port: Twisted's own way through the reactor does not have it",
-        ),
-        (["--certificate=x"], "--certificate: nothing listens with TLS; give --listen tls+..."),
-        (["--client-ca=x", "--listen=tcp:0"], "--client-ca: nothing listens with TLS; give --listen tls+..."),
         (["--listen=tls+tcp:0"], "--listen: TLS needs --certificate"),
         (
             ["--listen=tls+tcp:0", "--certificate=/nowhere/x"],
             "--certificate: cannot read '/nowhere/x': No such file or directory",
         ),
         (["--log-format=xml"], "--log-format: 'xml' is not one of text, json"),
-        (["--log-format=json"], "--log-format: json is what --logfile may hold; twistd's own log is text"),
         (["--log-connections=all"], "--log-connections: 'all' is not one of both, open, close, none"),
-        (["--logfile=-"], "--logfile: '-' is not a file; twistd -n logs to standard output anyway"),
         (["--logfile="], "--logfile: cannot open '': Is a directory"),
         (["--logfile=/nowhere/log"], "--logfile: cannot open '/nowhere/log': No such file or directory"),
     ],
@@ -170,7 +163,9 @@ def test_the_log_file_is_appended_to_and_left_alone_by_bad_input(tmp_path: Path)
         parse(f"--logfile={path}", "stray")
     assert not path.exists()
     path.write_text("before\n")
-    with parse(f"--logfile={path}")["logfile"] as file:
+    config = parse(f"--logfile={path}")
+    assert config["logfile"] == str(path)
+    with config["open-logfile"] as file:
         file.write(b"after\n")
     assert path.read_text() == "before\nafter\n"
 
@@ -178,7 +173,7 @@ def test_the_log_file_is_appended_to_and_left_alone_by_bad_input(tmp_path: Path)
 def test_the_umask_decides_who_may_read_the_log_file(tmp_path: Path) -> None:
     before = os.umask(0o026)
     try:
-        parse("--logfile", str(tmp_path / "log"))["logfile"].close()
+        parse("--logfile", str(tmp_path / "log"))["open-logfile"].close()
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o640
@@ -191,33 +186,148 @@ def test_more_connections_than_descriptors_are_refused() -> None:
         parse(f"--max-connections={most + 1}")
     assert str(caught.value) == (
         f"--max-connections: {most + 1} is more than the {most} "
-        "for which the process has descriptors (ulimit -n)"
+        "for which the process has file descriptors (ulimit -n)"
     )
 
 
+# Options, and the same with other options in whose presence the first has no effect.
+COMBINATIONS = [
+    ("--interface=::1", [], ["--listen=tcp:0"]),
+    ("--backlog=9", ["--listen=tcp:0"], ["--listen=tcp:0:backlog=3"]),
+    ("--reuse-port", ["--listen=tcp:0"], ["--listen=unix:sock"]),
+    ("--reuse-port", [], ["--no-eager"]),
+    ("--certificate={certificate}", ["--listen=tls+tcp:0", "--private-key={key}"], []),
+    ("--certificate={certificate}", ["--listen=tls+tcp:0", "--private-key={key}"], ["--listen=tcp:0"]),
+    ("--private-key={key}", ["--listen=tls+tcp:0", "--certificate={certificate}"], ["--listen=tcp:0"]),
+    (
+        "--client-ca={root}",
+        ["--listen=tls+tcp:0", "--certificate={certificate}", "--private-key={key}"],
+        ["--listen=proxy+tcp:0"],
+    ),
+    ("--proxy-trust=::1", ["--listen=proxy+tcp:0"], ["--listen=tcp:0"]),
+    ("--proxy-trust=::1", ["--listen=proxy+tls+tcp:0", *TLS], ["--listen=proxy+unix:sock"]),
+    ("--max-connections-per-host=9", ["--port=0", "--listen=unix:sock"], ["--listen=unix:sock"]),
+    ("--max-connections-per-host=9", ["--listen=proxy+unix:sock"], ["--listen=unix:sock"]),
+    ("--utc", ["--time-format=%H"], ["--time-format=unix"]),
+    ("--logfile={log}", [], None),
+    ("--log-format=json", ["--logfile={log}"], []),
+]
+
+
+@pytest.mark.parametrize(("option", "useful", "useless"), COMBINATIONS)
+def test_options_without_effect_are_refused(
+    option: str, useful: list[str], useless: list[str] | None, files: Files, tmp_path: Path
+) -> None:
+    def parse_with(arguments: list[str]) -> Options:
+        names = {
+            "certificate": files.certificate,
+            "key": files.key,
+            "root": files.root,
+            "log": tmp_path / "log",
+        }
+        return parse(*(argument.format(**names) for argument in (option, *arguments)))
+
+    config = parse_with(useful)
+    if config["logfile"]:
+        config["open-logfile"].close()
+    if useless is not None:
+        name = option.partition("=")[0]
+        with pytest.raises(UsageError, match=f"^{name}: "):
+            parse_with(useless)
+
+
+def test_a_log_file_by_the_name_of_standard_output_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^--logfile: '-' is not a file; "):
+        parse("--logfile=-")
+
+
+def test_a_socket_of_systemds_has_its_own_backlog_and_shares_its_port_by_itself() -> None:
+    passed = Place(proxy=False, tls=False, endpoint="systemd:domain=INET:index=0")
+    config = {**Options(), "listen": [passed], "backlog": 9, "reuse-port": 1}
+    assert [option for option, _ in without_effect(config)] == ["backlog", "reuse-port"]
+
+
+def test_port_sharing_takes_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "epoll", raising=False)
+    with pytest.raises(UsageError, match="--reuse-port: it takes epoll, which this system does not have"):
+        parse("--reuse-port")
+
+
+def test_every_option_with_a_value_is_completed_by_what_it_takes() -> None:
+    for option in OPTIONS:
+        files = isinstance(option.completer, CompleteFiles)
+        assert files == (option.name in ("certificate", "private-key", "client-ca", "logfile")), option.name
+        assert Options.compData.optActions[option.name] is option.completer
+
+
+def test_the_help_has_no_gaps() -> None:
+    words = re.sub(r"\n +", " ", Options().getUsage())
+    assert "with proxy+ before it for PROXY headers, tls+ for TLS" in words
+
+
+def parts(*options: str) -> tuple[list[str], list[Any]]:
+    """Return the names of the services that the options give, and the listeners among them."""
+    names, listeners = [], []
+    for part in makeService(parse(*options)):
+        names.append(type(part).__name__)
+        if isinstance(part, MultiService):
+            listeners = list(part)
+    return names, listeners
+
+
 def test_the_service_is_a_multiservice_around_a_tcp_server() -> None:
-    service = makeService(parse("--port=0"))
-    assert isinstance(service, MultiService)
-    [listener] = [part for part in service if isinstance(part, TCPServer)]
+    assert isinstance(makeService(parse("--port=0")), MultiService)
+    _, [listener] = parts("--port=0")
+    assert isinstance(listener, TCPServer)
     assert (listener.args[0], listener.kwargs) == (0, {"interface": "0.0.0.0", "backlog": 4096})
 
 
 @pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
 def test_the_listener_is_eager_unless_told_not_to() -> None:
-    eager, plain = (
-        next(part for part in makeService(parse(*options)) if isinstance(part, TCPServer))
-        for options in ([], ["--no-eager"])
-    )
+    (_, [eager]), (_, [plain]) = parts(), parts("--no-eager")
     assert isinstance(eager.reactor, EagerReactor)
     assert plain.reactor is eager.reactor._reactor
 
 
-def test_the_log_file_is_the_parent_of_all(tmp_path: Path) -> None:
+def test_the_services_start_in_order(tmp_path: Path) -> None:
     config = parse("--logfile", str(tmp_path / "log"))
     service = makeService(config)
-    config["logfile"].close()
-    assert isinstance(service, LogFile)
-    assert [type(part).__name__ for part in service] == ["Connections", "Signals", "Listener", "Notifier"]
+    config["open-logfile"].close()
+    assert [type(part).__name__ for part in service] == [
+        *("LogFile", "Connections", "Watch", "Drain", "Signals", "MultiService", "Notifier")
+    ]
+
+
+class Part(Service):
+    """A service that stops when it is told to, and writes down what it does."""
+
+    def __init__(self, name: str, events: list[str]) -> None:
+        self.name = name
+        self._events = events
+        self.stopped: Deferred[None] = Deferred()
+
+    def stopService(self) -> Deferred[None]:
+        self._events.append(f"stop {self.name}")
+        return self.stopped
+
+
+def test_each_service_stops_when_the_one_before_has_stopped_even_if_that_fails(logged: list[str]) -> None:
+    service = makeService(parse("--port=0"))
+    for part in list(service):
+        part.disownServiceParent()
+    events: list[str] = []
+    one, two, three = [Part(name, events) for name in ("one", "two", "three")]
+    for part in (one, two, three):
+        part.setServiceParent(service)
+    done = service.stopService()
+    assert events == ["stop three"]
+    three.stopped.errback(OSError("no"))
+    assert events == ["stop three", "stop two"]
+    two.stopped.callback(None)
+    assert not done.called
+    one.stopped.callback(None)
+    assert done.called
+    assert [line.partition("\n")[0] for line in logged if "Cannot stop" in line]
 
 
 @pytest.mark.parametrize(
@@ -231,18 +341,16 @@ def test_the_log_file_is_the_parent_of_all(tmp_path: Path) -> None:
 def test_the_port_is_listened_on_beside_endpoints_only_if_it_is_given(
     options: list[str], listeners: list[str]
 ) -> None:
-    names = [type(part).__name__ for part in makeService(parse(*options))]
-    assert [name for name in names if "Listener" in name] == listeners
+    assert [type(listener).__name__ for listener in parts(*options)[1]] == listeners
 
 
 def test_only_listeners_with_proxy_before_them_take_headers() -> None:
-    service = makeService(
-        parse("--listen=proxy+tcp:0", "--listen=tcp:0", "--proxy-trust=10.0.0.0/28,2001:db8::5")
+    _, [proxied, plain] = parts(
+        "--listen=proxy+tcp:0", "--listen=tcp:0", "--proxy-trust=10.0.0.0/28,2001:db8::5"
     )
-    proxied, plain = (part._factory for part in service if isinstance(part, EndpointListener))
-    assert isinstance(proxied, ProxyFactory)
-    assert plain is proxied._wrapped
-    assert proxied._trusted == [ip_network("10.0.0.0/28"), ip_network("2001:db8::5")]
+    assert isinstance(proxied._factory, ProxyFactory)
+    assert plain._factory is proxied._factory._wrapped
+    assert proxied._factory._trusted == [ip_network("10.0.0.0/28"), ip_network("2001:db8::5")]
 
 
 def test_the_plugin_is_found_and_leads_here() -> None:

@@ -1,192 +1,212 @@
-"""The open connections: which have been idle or stalled for too long, and how the last ones end."""
+"""
+The open connections: who is let in, who is there, and when the last one has gone.
+
+A connection is *open* from :meth:`Connections.opened` to :meth:`Connections.closed`, which its protocol calls
+when Twisted tells it of its beginning and its end.  In between it is asked to end in one of two ways:
+:meth:`TrackedProtocol.finish` sends what is owed first, :meth:`TrackedProtocol.abort` does not.  A connection
+with a layer below its protocol (:mod:`tsserv.layers`) may be closed as one and opened as the other.
+"""
 
 from __future__ import annotations
 
+import typing
+from collections.abc import Iterator
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from tsserv.connections.accesslog import AccessLog
-from tsserv.connections.admission import Admission
-from tsserv.connections.repeated import Tally
-from tsserv.connections.tracked import NOTHING_WAITS, Peer
-from tsserv.net.queues import unsent, waiting
+from tsserv.connections.address import Client
+from tsserv.connections.limits import HostLimit
+from tsserv.connections.repeated import RepeatedEvent
+from tsserv.net.queues import buffered
 
 _log = Logger("tsserv")
 
-# A timeout is noticed late by a quarter of it at most: the last event by one look at the
-# connections, the end by another.
-_LOOKS_PER_TIMEOUT = 8
+#: The value of :attr:`TrackedProtocol.acknowledged` when the client has acknowledged every byte sent.
+ALL = -1
 
-# How long a connection is quiet before it is closed when the service stops, and how often that is
-# looked for, in seconds.
-_QUIET = 1.0
-_DRAIN_LOOKS = 0.25
+
+class TrackedProtocol(Protocol):
+    """
+    Base class of protocols whose connections are counted, watched and logged.
+
+    :param connections: is told when the connection opens and when it has ended.
+    :param client: the client, as far as it is known.
+    :param announced: whether the access log has a line when the connection opens.
+    """
+
+    # Ten thousand of them may be idle.
+    __slots__ = (
+        "_connections",
+        "acknowledged",
+        "acknowledged_at",
+        "active_at",
+        "announced",
+        "chunks",
+        "connected",
+        "host",
+        "opened_at",
+        "port",
+        "reason",
+        "received",
+        "received_before",
+        "sent",
+        "transport",
+    )
+
+    #: Twisted's connection, or a layer above it that hands on what it does not know.
+    transport: typing.Any
+
+    def __init__(self, connections: Connections, client: Client, *, announced: bool) -> None:
+        self._connections = connections
+        self.host, self.port, _ = client
+        self.announced = announced
+        self.transport = None
+        self.connected = 0
+        #: How many chunks and bytes have been received, and how many bytes have been written.
+        self.chunks = self.received = self.sent = 0
+        #: ``received`` when it was last looked at, and when it was first seen to be that.
+        self.received_before = -1
+        self.active_at = 0.0
+        #: How many of the bytes ``sent`` the client has acknowledged, and when that was first seen.
+        self.acknowledged = ALL
+        self.acknowledged_at = 0.0
+        #: When the connection opened, on the clock of the access log.
+        self.opened_at = 0.0
+        #: Why the connection ends, in a few words, if the service ends it.
+        self.reason = "connection lost"
+
+    def connectionMade(self) -> None:
+        """Register."""
+        self._connections.opened(self)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """Make room for another connection."""
+        if reason is not None and reason.type is ConnectionLost:
+            self.reason = "connection lost"
+        self._connections.closed(self)
+
+    def finish(self, reason: str) -> None:
+        """Stop reading, and close when all that is owed has been sent."""
+        self.reason = reason
+        # With a producer that is paused the connection would stay for ever.
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def abort(self, reason: str) -> None:
+        """Close now."""
+        self.reason = reason
+        self.transport.abortConnection()
 
 
 class Connections(Service):
     """
-    Every open connection; a service, so that it watches while the others run and drains when they stop.
+    Knows every open connection, and lets new ones in as long as there are not too many.
 
-    :param clock: times everything here, by one timer for all connections.
-    :param admission: counts them.
-    :param log: holds nothing back when the last one has ended.
-    :param idle_timeout: a connection that has received nothing for so long is closed, in seconds; 0 is never.
-    :param stall_timeout: one with answers waiting, of which the peer has taken none for so long, is
-        aborted, in seconds; 0 is never.
-    :param drain_timeout: how long open connections may go on when the service stops, in seconds.
+    It stops when the last connection has ended.
+
+    :param clock: times what is logged.
+    :param log: is told of every connection that opens or ends.
+    :param most: how many connections may be open at once.
+    :param most_per_host: how many of them one host may have; 0 is any number.
     """
 
-    def __init__(
-        self,
-        clock: IReactorTime,
-        admission: Admission,
-        log: AccessLog,
-        *,
-        idle_timeout: float = 0.0,
-        stall_timeout: float = 0.0,
-        drain_timeout: float = 0.0,
-    ) -> None:
+    def __init__(self, clock: IReactorTime, log: AccessLog, *, most: int, most_per_host: int = 0) -> None:
         self._clock = clock
-        self._admission = admission
         self._log = log
-        self._idle_timeout = idle_timeout
-        self._stall_timeout = stall_timeout
-        self._drain_timeout = drain_timeout
-        self._open: set[Peer] = set()
-        self._watch = LoopingCall(self._look)
-        self._drain = LoopingCall(self._close_quiet)
-        self._watch.clock = self._drain.clock = clock
-        self._drained: Deferred[None] | None = None
-        self._deadline: IDelayedCall | None = None
-        self._tallies: list[Tally] = []
-        self._idle = self.tally(
-            f"closing connections that have sent nothing for {idle_timeout:g} s (--idle-timeout)",
-            "idle connections closed: {count}",
+        self._most = most
+        self._per_host = HostLimit(most_per_host) if most_per_host else None
+        self._open: set[TrackedProtocol] = set()
+        self._waiting: list[Deferred[None]] = []
+        self._events: list[RepeatedEvent] = []
+        self._too_many = self.repeated(
+            f"refusing connections: {most} are open (--max-connections)",
+            "connections refused above --max-connections: {count}",
         )
-        self._stalled = self.tally(
-            f"aborting connections that have taken no answer for {stall_timeout:g} s (--stall-timeout)",
-            "stalled connections aborted: {count}",
+        self._too_many_of_host = self.repeated(
+            f"refusing connections from {{host}}: {most_per_host} are open (--max-connections-per-host)",
+            "connections refused above --max-connections-per-host: {count}",
         )
 
-    def tally(self, began: str, ended: str) -> Tally:
-        """Return a :class:`Tally` that is closed when the last connection is."""
-        tally = Tally(self._clock, began, ended)
-        self._tallies.append(tally)
-        return tally
+    def repeated(self, began: str, ended: str) -> RepeatedEvent:
+        """Return a :class:`RepeatedEvent` whose last burst ends when the service stops."""
+        event = RepeatedEvent(self._clock, began, ended)
+        self._events.append(event)
+        return event
 
-    @property
-    def count(self) -> int:
-        """How many connections are open."""
+    def __len__(self) -> int:
+        """Return how many connections are open."""
         return len(self._open)
 
-    def admits(self, host: str | None) -> bool:
-        """Return whether a connection from ``host`` may come now."""
-        return self._admission.admits(host)
+    def __iter__(self) -> Iterator[TrackedProtocol]:
+        """Iterate over the connections that are open now, some of which may end meanwhile."""
+        return iter(list(self._open))
 
-    def opened(self, peer: Peer) -> None:
-        """Watch ``peer`` from now on."""
-        self._open.add(peer)
-        self._admission.entered(peer.host)
+    def admits(self, client: Client) -> bool:
+        """Return whether ``client`` may connect now; if not, count and log it."""
+        if len(self._open) >= self._most:
+            self._too_many.add()
+            return False
+        if self._per_host is not None and self._per_host.reached(client.host):
+            self._too_many_of_host.add(host=client.host)
+            return False
+        return True
 
-    def closed(self, peer: Peer) -> None:
-        """Forget ``peer``, whose connection is lost."""
-        self._open.remove(peer)
-        self._admission.left(peer.host)
-        if not self._open and self._drained is not None:
-            # In a turn of its own: it may only make way for the protocol that serves the connection.
-            self._clock.callLater(0, self._end)
+    def opened(self, connection: TrackedProtocol) -> None:
+        """Register ``connection``, which has just opened."""
+        self._open.add(connection)
+        if self._per_host is not None:
+            self._per_host.add(connection.host)
+        if connection.announced:
+            self._log.opened(connection)
 
-    def startService(self) -> None:
-        """Begin to look for idle and stalled connections."""
-        super().startService()
-        timeouts = [timeout for timeout in (self._idle_timeout, self._stall_timeout) if timeout]
-        if timeouts:
-            self._watch.start(min(timeouts) / _LOOKS_PER_TIMEOUT, now=False)
+    def closed(self, connection: TrackedProtocol) -> None:
+        """Forget ``connection``, which has ended."""
+        self._open.remove(connection)
+        if self._per_host is not None:
+            self._per_host.remove(connection.host)
+        if connection.chunks:
+            self._log.ended(connection, buffered(connection.transport))
+        if self._waiting and not self._open:
+            # In a turn of its own: the protocol behind a layer may open in this one.
+            self._clock.callLater(0, self._check_empty)
+
+    def when_empty(self) -> Deferred[None]:
+        """Return what fires when no connection is open, at once if that is so now."""
+        empty: Deferred[None] = Deferred()
+        self._waiting.append(empty)
+        self._check_empty()
+        return empty
+
+    def _check_empty(self) -> None:
+        if not self._open:
+            waiting, self._waiting = self._waiting, []
+            for empty in waiting:
+                empty.callback(None)
 
     def stopService(self) -> Deferred[None]:
         """
-        Let the open connections finish: each is served on until its client ends it, or it is quiet.
+        Wait for the end of the last connection, then log what has been counted or held back.
 
-        :return: fires when none is left, after the drain timeout at the latest.
+        :return: fires when that is done.
         """
         super().stopService()
+        return self.when_empty().addCallback(self._flush)
+
+    def _flush(self, _: None) -> None:
+        for event in self._events:
+            event.close()
         self._log.flush()
-        drained: Deferred[None] = Deferred()
-        self._drained = drained
-        if self._open:
-            _log.info(
-                "connections that may finish within {timeout:g} s: {count}",
-                count=len(self._open),
-                timeout=self._drain_timeout,
-            )
-            self._deadline = self._clock.callLater(self._drain_timeout, self.abort)
-            self._drain.start(_DRAIN_LOOKS)
-        else:
-            self._end()
-        return drained
 
     def abort(self) -> None:
         """End every connection now, unsent answers and all."""
         if self._open:
             _log.warn("connections aborted before they had finished: {count}", count=len(self._open))
-        for peer in list(self._open):
-            peer.abort("service stopped")
-
-    def _end(self) -> None:
-        """Stop all timers and say that the last connection has ended, if it has."""
-        if self._open or self._drained is None:
-            return
-        for loop in (self._watch, self._drain):
-            if loop.running:
-                loop.stop()
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
-        for tally in self._tallies:
-            tally.close()
-        self._admission.close()
-        self._log.flush()
-        drained, self._drained = self._drained, None
-        drained.callback(None)
-
-    def _look(self) -> None:
-        """Look at every connection, to see which has been idle or stalled for too long."""
-        now = self._clock.seconds()
-        for peer in list(self._open):
-            news = peer.sent != peer.seen
-            if news:
-                peer.seen = peer.sent
-                peer.quiet_since = now
-            elif (
-                self._idle_timeout
-                and now - peer.quiet_since >= self._idle_timeout
-                # A slow reader, or what the reactor has yet to read, is not idle.
-                and not waiting(peer.transport)
-            ):
-                self._idle.add()
-                peer.finish("idle")
-            # What nobody has written to since nothing waited need not be asked again.
-            if self._stall_timeout and (news or peer.taken != NOTHING_WAITS):
-                self._look_for_stall(peer, now)
-
-    def _look_for_stall(self, peer: Peer, now: float) -> None:
-        untaken = unsent(peer.transport)
-        taken = peer.sent - untaken if untaken else NOTHING_WAITS
-        if taken != peer.taken:
-            peer.taken = taken
-            peer.taken_since = now
-        elif untaken and now - peer.taken_since >= self._stall_timeout:
-            self._stalled.add()
-            peer.abort("stalled")
-
-    def _close_quiet(self) -> None:
-        """Close every connection that has been quiet for a while, with nothing unread and nothing unsent."""
-        now = self._clock.seconds()
-        for peer in list(self._open):
-            if peer.sent != peer.seen or waiting(peer.transport):
-                peer.seen = peer.sent
-                peer.quiet_since = now
-            elif now - peer.quiet_since >= _QUIET:
-                peer.finish("service stopped")
+        for connection in self:
+            connection.abort("service stopped")

@@ -1,4 +1,4 @@
-"""Two lines of log for however many events: one when they begin, one when they are over."""
+"""Log a burst of events as two lines: its beginning, and its end with the count."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from twisted.logger import Logger
 
 _log = Logger("tsserv")
 
-# Events are over when none has come for so long, in seconds: an attack that goes on is one spell,
-# and costs the log two lines.
-_QUIET = 10.0
+# A burst is over when no event has come for so long, in seconds: a lasting attack is one burst, and costs
+# two lines of log.
+_PAUSE = 10.0
 
 
-class Tally:
+class RepeatedEvent:
     """
-    Counts events that an attacker can cause at any rate, without a line of log for each.
+    An event that clients can cause at any rate, logged as two lines for each burst of it.
 
-    :param clock: tells when a spell of events is over.
-    :param began: the line for the first event of a spell.
-    :param ended: the line for its end; ``{count}`` in it is the number of events.
+    :param clock: tells when a burst is over.
+    :param began: the line for the first event of a burst.
+    :param ended: the line for the end of a burst; ``{count}`` in it is the number of events.
     """
 
     def __init__(self, clock: IReactorTime, began: str, ended: str) -> None:
@@ -30,14 +30,14 @@ class Tally:
         self._check: IDelayedCall | None = None
 
     def add(self, **details: object) -> None:
-        """Count one event; the first of a spell is logged, with ``details`` for the fields of its line."""
+        """Count one event; ``details`` are for the fields of the line that the first of a burst gets."""
         self._count += 1
         if self._check is None:
             _log.warn(self._began, **details)
-            self._check = self._clock.callLater(_QUIET, self._look)
+            self._check = self._clock.callLater(_PAUSE, self._end_or_wait)
 
     def close(self) -> None:
-        """End a spell now."""
+        """End the burst now, if there is one."""
         if self._check is not None:
             if self._check.active():
                 self._check.cancel()
@@ -45,9 +45,9 @@ class Tally:
             _log.warn(self._ended, count=self._count)
             self._count = self._count_before = 0
 
-    def _look(self) -> None:
+    def _end_or_wait(self) -> None:
         if self._count == self._count_before:
             self.close()
         else:
             self._count_before = self._count
-            self._check = self._clock.callLater(_QUIET, self._look)
+            self._check = self._clock.callLater(_PAUSE, self._end_or_wait)

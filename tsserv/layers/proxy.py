@@ -1,17 +1,15 @@
-"""Connections through a proxy that says in a PROXY header for whom they are."""
+"""Connections through a proxy, which sends the client's address first, in a PROXY header."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IReactorTime
 
-from tsserv.connections.admission import ProxyItself, host_and_port, plain_host
+from tsserv.connections.address import UNIX, UNKNOWN, Client, ClientFactory
 from tsserv.connections.registry import Connections
-from tsserv.connections.repeated import Tally
+from tsserv.connections.repeated import RepeatedEvent
 from tsserv.layers.preface import Preface
 from tsserv.layers.proxyheader import NotAHeader, parse_header
 
@@ -19,40 +17,40 @@ from tsserv.layers.proxyheader import NotAHeader, parse_header
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1")]
 
 # How long a header may take, in seconds: the specification asks for at least 3, to cover a retransmission.
-_PATIENCE = 5.0
+_TIME_LIMIT = 5.0
 
-# How many bytes to read at once before the header is whole.  What the client has sent behind it comes
-# out of the same read, and is one chunk.
+# How many bytes to read at once before the header is complete.  What the client has sent behind it arrives
+# in the same read, and is one chunk.
 _READ_SIZE = 4096
 
 
 class ProxyPreface(Preface):
     """
-    The protocol of a connection until its PROXY header is whole.
+    The protocol of a connection until its PROXY header is complete.
 
-    Then it hands the connection over, to the protocol that another factory makes for the client, and has
-    no part in it any more.
+    It then hands the connection over to the protocol that another factory makes for the client, and has no
+    further part in it.
 
-    :param wrapped: that factory.
-    :param address: the proxy's.
-    :param junk: counts what is no PROXY header.
+    :param wrapped: the other factory.
+    :param proxy: the address of the proxy.
+    :param invalid: counts connections that begin without a valid header.
     """
 
     def __init__(
         self,
-        wrapped: Factory,
-        address: IAddress | None,
+        wrapped: ClientFactory,
+        proxy: Client,
         connections: Connections,
         *,
         clock: IReactorTime,
-        late: Tally,
-        junk: Tally,
+        late: RepeatedEvent,
+        invalid: RepeatedEvent,
     ) -> None:
-        super().__init__(connections, None, clock=clock, patience=_PATIENCE, late=late)
+        super().__init__(connections, UNKNOWN, clock=clock, time_limit=_TIME_LIMIT, late=late)
         self._wrapped = wrapped
-        self._address = address
-        self._junk = junk
-        self._received = bytearray()
+        self._proxy = proxy
+        self._invalid = invalid
+        self._header = bytearray()
 
     def connectionMade(self) -> None:
         """Wait for the header."""
@@ -60,29 +58,30 @@ class ProxyPreface(Preface):
         self.transport.bufferSize = _READ_SIZE
 
     def dataReceived(self, data: bytes) -> None:
-        """Read on in the header, and hand the connection over when it is whole."""
-        self._received += data
+        """Add to the header, and hand the connection over when it is complete."""
+        self.received += len(data)
+        self._header += data
         try:
-            header = parse_header(self._received)
+            header = parse_header(self._header)
         except NotAHeader as error:
-            self._junk.add(host=host_and_port(self._address)[0], reason=error)
+            self._invalid.add(host=self._proxy.host, reason=error)
             self.abort("no PROXY header")
             return
         if header is not None:
-            client: IAddress | None = header.client
-            if client is None or self._is_its_own(client):
-                client = ProxyItself(self._address)
-            self._hand_over(client, bytes(self._received[header.size :]))
+            self._hand_over(self._client(header.client), bytes(self._header[header.size :]))
 
-    def _is_its_own(self, client: IAddress) -> bool:
-        """Return whether it is the proxy's end of this connection: version 1 asks that of health checks."""
-        return not isinstance(client, UNIXAddress) and host_and_port(client) == host_and_port(self._address)
+    def _client(self, client: Client | None) -> Client:
+        """Return the client that a header is for: the proxy itself if it names none, or its own address."""
+        # HAProxy's health checks name their own end of the connection in version 1.
+        if client is None or (client == self._proxy and client.port is not None):
+            return self._proxy._replace(is_proxy=True)
+        return client
 
-    def _hand_over(self, client: IAddress, data: bytes) -> None:
+    def _hand_over(self, client: Client, data: bytes) -> None:
         """Let another protocol serve ``client``, which has already sent ``data``."""
-        # First, to make room: it is one connection.
+        # First, since the two are one connection, and there may be no room for a second.
         self.end_preface()
-        protocol = self._wrapped.buildProtocol(client)
+        protocol = self._wrapped.protocol_for(client)
         if protocol is None:
             self.transport.loseConnection()
             return
@@ -92,23 +91,20 @@ class ProxyPreface(Preface):
             protocol.dataReceived(data)
 
 
-class ProxyFactory(Factory):
+class ProxyFactory(ClientFactory):
     """
-    Has a proxy say for which client a connection is, before another factory makes the protocol for it.
+    Reads a PROXY header from each connection before another factory makes the protocol for its client.
 
-    :param wrapped: that factory; it gets the client's address, or that of the proxy as a
-        :class:`ProxyItself` if the header names no client.
-    :param trusted: the networks of proxies whose word is taken.  A UNIX socket is open to whom its mode
-        lets in, and they are trusted.
-    :param connections: watches connections until their header has come.
+    :param wrapped: the other factory.
+    :param trusted: the networks of proxies whose headers are believed.  Every client of a UNIX socket is
+        trusted: the mode of the socket says who may connect.
+    :param connections: watches connections until their header is complete.
     :param clock: times that.
     """
 
-    noisy = False
-
     def __init__(
         self,
-        wrapped: Factory,
+        wrapped: ClientFactory,
         trusted: Collection[IPv4Network | IPv6Network],
         connections: Connections,
         clock: IReactorTime,
@@ -117,32 +113,37 @@ class ProxyFactory(Factory):
         self._trusted = trusted
         self._connections = connections
         self._clock = clock
-        self._untrusted = connections.tally(
-            "closing connections from {host}: it is no trusted proxy (--proxy-trust)",
-            "connections closed that came from no trusted proxy: {count}",
+        self._untrusted = connections.repeated(
+            "closing connections from {host}: it is not a trusted proxy (--proxy-trust)",
+            "connections closed that did not come from a trusted proxy: {count}",
         )
-        self._late = connections.tally(
-            f"closing connections whose PROXY header has not come within {_PATIENCE:g} s",
+        self._late = connections.repeated(
+            f"closing connections whose PROXY header is not complete within {_TIME_LIMIT:g} s",
             "connections closed whose PROXY header took too long: {count}",
         )
-        self._junk = connections.tally(
+        self._invalid = connections.repeated(
             "closing a connection from {host} without a valid PROXY header: {reason}",
             "connections closed without a valid PROXY header: {count}",
         )
 
-    def buildProtocol(self, addr: IAddress | None) -> ProxyPreface | None:
-        """Return the protocol of a new connection from ``addr``, or ``None`` to close it at once."""
-        if not self._trusts(addr):
-            self._untrusted.add(host=host_and_port(addr)[0])
+    def protocol_for(self, client: Client) -> ProxyPreface | None:
+        """Return the protocol of a new connection from a proxy, or ``None`` to close it at once."""
+        if not self._trusts(client):
+            self._untrusted.add(host=client.host)
             return None
-        if not self._connections.admits(None):
+        if not self._connections.admits(UNKNOWN):
             return None
         return ProxyPreface(
-            self._wrapped, addr, self._connections, clock=self._clock, late=self._late, junk=self._junk
+            self._wrapped,
+            client,
+            self._connections,
+            clock=self._clock,
+            late=self._late,
+            invalid=self._invalid,
         )
 
-    def _trusts(self, address: IAddress | None) -> bool:
-        if isinstance(address, (IPv4Address, IPv6Address)):
-            host = ip_address(plain_host(address.host))
-            return any(host in network for network in self._trusted)
-        return isinstance(address, UNIXAddress)
+    def _trusts(self, proxy: Client) -> bool:
+        if proxy.port is None:
+            return proxy == UNIX
+        host = ip_address(proxy.host)
+        return any(host in network for network in self._trusted)

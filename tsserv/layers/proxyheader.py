@@ -1,5 +1,5 @@
 """
-PROXY protocol headers, versions 1 and 2: whom a proxy speaks for, said before all else.
+PROXY protocol headers, versions 1 and 2: the address of the client for which a proxy connects.
 
 The specification is https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt; sections below are its.
 """
@@ -13,20 +13,22 @@ from socket import AF_INET, AF_INET6, inet_ntop
 from struct import Struct
 from typing import NamedTuple
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address
+
+from tsserv.connections.address import UNIX, Client, client_at
 
 
 class NotAHeader(ValueError):
-    """What has come is not how a PROXY header begins, whatever follows; says why, in a few words."""
+    """No PROXY header begins like this, whatever follows; says why, in a few words."""
 
 
 class Header(NamedTuple):
-    """One header, whole and valid."""
+    """One header, complete and valid."""
 
-    #: In bytes; what the client has sent comes after them.
+    #: In bytes; the client's own data comes after them.
     size: int
-    #: ``None`` if the header names no client that is known here: the proxy may speak for itself.
-    client: IPv4Address | IPv6Address | UNIXAddress | None
+    #: ``None`` if the header names no client: the proxy may have connected for itself.
+    client: Client | None
 
 
 def parse_header(data: bytearray) -> Header | None:
@@ -34,9 +36,9 @@ def parse_header(data: bytearray) -> Header | None:
     Find the header at the beginning of a connection.
 
     :param data: all that has been received.
-    :return: ``None`` while the header is not whole.
-    :raises NotAHeader: as soon as it begins as none, is too long, or does not hold what it should; what is
-        in a line is judged when the line is whole.
+    :return: ``None`` while the header is not complete.
+    :raises NotAHeader: as soon as the beginning is not that of a header, or it is too long, or its fields
+        are invalid; the fields of a line are checked when the line is complete.
     """
     for start, parse in _FORMS:
         if data.startswith(start):
@@ -46,11 +48,11 @@ def parse_header(data: bytearray) -> Header | None:
     raise NotAHeader("unknown beginning")
 
 
-def _client(packed: bytes, port: int) -> IPv4Address | IPv6Address:
-    """Return an address as the system writes those of its own connections."""
+def _client(packed: bytes, port: int) -> Client:
+    """Return a client as if it had connected without a proxy."""
     if len(packed) == 4:
-        return IPv4Address("TCP", inet_ntop(AF_INET, packed), port)
-    return IPv6Address("TCP", inet_ntop(AF_INET6, packed), port)
+        return client_at(IPv4Address("TCP", inet_ntop(AF_INET, packed), port))
+    return client_at(IPv6Address("TCP", inet_ntop(AF_INET6, packed), port))
 
 
 # Version 1, a line of text (section 2.1)
@@ -58,13 +60,13 @@ def _client(packed: bytes, port: int) -> IPv4Address | IPv6Address:
 # With the CRLF at its end.
 _LONGEST_LINE = 107
 
-# What comes after `PROXY TCP4 ` or `PROXY TCP6 `: two addresses, of which ipaddress judges all but the
-# zones that IPv6 may have elsewhere, and two ports.
+# What comes after `PROXY TCP4 ` or `PROXY TCP6 `: two addresses, which ipaddress checks but for the zones
+# that IPv6 may have elsewhere, and two ports.
 _FIELDS = re.compile(b"([^ %]+) ([^ %]+) (0|[1-9][0-9]{0,4}) (0|[1-9][0-9]{0,4})")
 
 
 def _end_of_line(data: bytearray) -> int:
-    """Return where the CRLF is, or -1 if it may still come."""
+    """Return where the CRLF is, or -1 if it may still arrive."""
     end = data.find(b"\r\n", 0, _LONGEST_LINE)
     if end < 0 and len(data) >= _LONGEST_LINE:
         raise NotAHeader(f"no end of line within {_LONGEST_LINE} bytes")
@@ -96,11 +98,11 @@ def _unknown(data: bytearray) -> Header | None:
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
-# Version and command.  By LOCAL a proxy speaks for itself.
+# Version and command.  LOCAL is for connections that a proxy makes for itself.
 _LOCAL, _PROXY = b"\x20", b"\x21"
 
-# Family and protocol: what the addresses take, and where the source's is in it.  Datagrams do not come
-# over connections: like all that is valid and not here, they are taken for UNSPEC, as section 2.2 asks.
+# Family and protocol, and for each the layout of the addresses, of which the source's is unpacked.  Other
+# valid values, such as those for datagrams, are taken for UNSPEC, as section 2.2 asks.
 _UNSPEC, _TCP4, _TCP6, _UNIX_STREAM = 0x00, 0x11, 0x21, 0x31
 _ADDRESSES = {_TCP4: Struct("!4s4xH2x"), _TCP6: Struct("!16s16xH2x"), _UNIX_STREAM: Struct("216x")}
 
@@ -113,7 +115,7 @@ def _proxied(data: bytearray) -> Header | None:
 
 
 def _local(data: bytearray) -> Header | None:
-    return _binary(data, _UNSPEC)  # whatever it says of family and protocol
+    return _binary(data, _UNSPEC)  # whatever family and protocol it names
 
 
 def _binary(data: bytearray, kind: int) -> Header | None:
@@ -125,15 +127,14 @@ def _binary(data: bytearray, kind: int) -> Header | None:
         raise NotAHeader("too short for its addresses")
     if len(data) < size:
         return None
-    client: IPv4Address | IPv6Address | UNIXAddress | None = None
+    client = None
     if addresses:
         source = addresses.unpack_from(data, 16)
-        # The path of a UNIX client is a peer's word, and nobody here asks for it.
-        client = _client(*source) if source else UNIXAddress(None)
+        client = _client(*source) if source else UNIX  # whose path does not matter here
     return Header(size, client)
 
 
-# How each form begins, and who reads on from there.
+# The beginning of each form, and the function that parses the rest.
 _FORMS: tuple[tuple[bytes, Callable[[bytearray], Header | None]], ...] = (
     (b"PROXY TCP4 ", lambda data: _tcp(data, ipaddress.IPv4Address)),
     (b"PROXY TCP6 ", lambda data: _tcp(data, ipaddress.IPv6Address)),

@@ -1,43 +1,61 @@
-"""What ``--listen`` takes, and what systemd passes: descriptions of places to listen on."""
+"""Descriptions of places to listen on: what ``--listen`` takes, and what systemd passes."""
 
 from __future__ import annotations
 
 import os
 import socket
+from typing import NamedTuple
 
 from twisted.internet.endpoints import serverFromString
 
-# The descriptor of the first socket that systemd passes (SD_LISTEN_FDS_START of sd_listen_fds(3)).
+# The file descriptor of the first socket that systemd passes (SD_LISTEN_FDS_START of sd_listen_fds(3)).
 _FIRST_PASSED = 3
 
 
-def parse_description(text: str) -> tuple[bool, bool, str]:
-    """
-    Split what ``--listen`` takes, ``[proxy+][tls+]ENDPOINT``, and check the endpoint.
+class Place(NamedTuple):
+    """A place to listen on, and the layers of its connections."""
 
-    :return: whether a PROXY header comes first, whether TLS comes then, and the endpoint.
+    #: Whether a PROXY header comes first.
+    proxy: bool
+    #: Whether the connections are encrypted.
+    tls: bool
+    #: The description of a server endpoint of Twisted's.
+    endpoint: str
+
+    @property
+    def kind(self) -> str:
+        """The kind of the endpoint: ``tcp``, ``tcp6``, ``unix``, ``systemd``, ..."""
+        return self.endpoint.partition(":")[0]
+
+
+def parse_place(text: str) -> Place:
+    """
+    Parse the value of ``--listen``, ``[proxy+][tls+]ENDPOINT``, and check the endpoint.
+
     :raises ValueError: if it is none; says what is wrong.
     """
     rest = text.removeprefix("proxy+")
     endpoint = rest.removeprefix("tls+")
-    check_endpoint(endpoint)
-    return rest != text, endpoint != rest, endpoint
+    place = Place(proxy=rest != text, tls=endpoint != rest, endpoint=endpoint)
+    _check(place)
+    return place
 
 
-def check_endpoint(description: str) -> None:
+def _check(place: Place) -> None:
     """
-    Find out whether Twisted can make an endpoint of ``description``; nothing listens yet.
+    Check that Twisted can make the endpoint; nothing listens yet.
 
-    :raises ValueError: if not, or if it would lose answers; says what is wrong.
+    :raises ValueError: if it cannot, or if the endpoint would lose answers; says what is wrong.
     """
     from twisted.internet import reactor
 
-    kind = description.partition(":")[0]
-    if kind in ("ssl", "tls", "haproxy"):
-        prefix = "proxy+" if kind == "haproxy" else "tls+"
-        raise ValueError(f"Twisted's {kind}: loses answers to clients that half-close; use {prefix}tcp:")
+    if place.kind in ("ssl", "tls", "haproxy"):
+        prefix = "proxy+" if place.kind == "haproxy" else "tls+"
+        raise ValueError(
+            f"Twisted's {place.kind}: loses answers to clients that half-close; use {prefix}tcp:"
+        )
     try:
-        serverFromString(reactor, description)
+        serverFromString(reactor, place.endpoint)
     except LookupError as error:  # in a list of systemd's, or a dictionary
         passed = ", ".join(_names_of_passed()) or "nothing"
         raise ValueError(f"systemd has not passed it; it has passed {passed}") from error
@@ -54,11 +72,11 @@ def _names_of_passed() -> list[str]:
     return names.split(":") if names and "LISTEN_PID" not in os.environ else []
 
 
-def passed_by_systemd() -> list[str]:
-    """Return the description of an endpoint for each socket that systemd has passed."""
-    descriptions = []
+def passed_by_systemd() -> list[Place]:
+    """Return the places of the sockets that systemd has passed."""
+    places = []
     for index in range(len(_names_of_passed())):
         with socket.socket(fileno=os.dup(_FIRST_PASSED + index)) as passed:
             family = passed.family.name.removeprefix("AF_")
-        descriptions.append(f"systemd:domain={family}:index={index}")
-    return descriptions
+        places.append(Place(proxy=False, tls=False, endpoint=f"systemd:domain={family}:index={index}"))
+    return places

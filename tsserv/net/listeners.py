@@ -1,15 +1,14 @@
-"""Where the service listens."""
+"""Services that listen, log where, and end the program with one line if they cannot."""
 
 from __future__ import annotations
 
 import socket
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from twisted.application.internet import TCPServer
-from twisted.application.service import Service
+from twisted.application.internet import TCPServer, _AbstractServer
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorCore, IReactorTCP
@@ -25,18 +24,123 @@ class CannotStart(SystemExit, Exception):
     """
     Ends ``twistd`` with status 1 and without a traceback.
 
-    It is a ``SystemExit`` for the interpreter, and an ``Exception`` for twistd, which then takes its
-    pid file away and hands the message to the process that waits for the daemon to start.
+    It is a ``SystemExit`` for the interpreter, and an ``Exception`` for twistd, which then removes its pid
+    file and hands the message to the process that waits for the daemon to start.
     """
 
-    # twistd hands on the first 100 bytes of class and message, and a module would be part of them.
+    # twistd hands on no more than 100 bytes of class and message; a module would take a third of them.
     __module__ = "builtins"
 
     code = 1
 
 
+class _Listening(_AbstractServer):
+    """What all listeners do; Twisted's part of it makes the port, ``_port``, by ``_getPort``."""
+
+    _port: Any
+    #: Where it is asked to listen, for messages.
+    _place: str
+    #: How many connections may wait to be accepted.
+    _backlog: int
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen.
+
+        :raises CannotStart: if the address is in use, not permitted or not of this machine, ...
+        """
+        try:
+            super().privilegedStartService()
+        except Exception as error:  # what an endpoint raises depends on its kind
+            _refuse(self._place, error)
+        _set_options(self._port.socket)
+
+    def startService(self) -> None:
+        """Log where it listens: which port, if the system chose it."""
+        super().startService()
+        _log.info("listening on {place}", place=_shown(self._port.getHost()))
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop listening, after serving the clients that the system has connected and that wait to be accepted.
+
+        :return: fires when the port is closed.
+        """
+        self._port.numberAccepts = self._backlog
+        self._port.doRead()
+        stopped: Deferred[None] = super().stopService()
+        return stopped
+
+
+class Listener(_Listening, TCPServer):
+    """
+    A :class:`TCPServer` on a port.
+
+    :param port: 0 lets the system choose.
+    :param factory: makes the protocol of each connection.
+    :param interface: an IP address; ``0.0.0.0`` is all of IPv4, ``::`` all of both families.
+    :param backlog: how many connections may wait to be accepted; the system may cap it.
+    :param reactor: listens.
+    """
+
+    def __init__(
+        self, port: int, factory: Factory, *, interface: str, backlog: int, reactor: IReactorTCP
+    ) -> None:
+        super().__init__(port, factory, interface=interface, backlog=backlog, reactor=reactor)
+        self._place = _host_port(interface, port)
+        self._backlog = backlog
+
+
+class EndpointListener(_Listening):
+    """
+    Listens on an endpoint of Twisted's.
+
+    :param description: of the endpoint; :mod:`tsserv.net.endpoints` has found it to be valid.
+    :param factory: makes the protocol of each connection.
+    :param backlog: how many connections may wait to be accepted, if the description does not say.
+    :param reactor: listens.
+    """
+
+    def __init__(self, description: str, factory: Factory, *, backlog: int, reactor: IReactorCore) -> None:
+        super().__init__()
+        self._endpoint = serverFromString(reactor, description)
+        self._place = description
+        self._factory = factory
+        self._backlog = backlog
+
+    def _getPort(self) -> Port:
+        listened: list[Port | Failure] = []
+        self._endpoint.listen(self._factory).addBoth(listened.append)
+        [port] = listened  # none of the endpoints for streams waits for anything
+        if isinstance(port, Failure):
+            port.raiseException()
+        # Twisted's endpoints let 50 wait, and a burst of 5,000 takes a minute to come in; systemd's own
+        # sockets have what their unit says.
+        if "backlog=" not in self._place and not self._place.startswith("systemd:"):
+            port.socket.listen(self._backlog)
+        return port
+
+
+def _set_options(listening: socket.socket) -> None:
+    """Set what every connection inherits: small answers are sent at once, and dead peers are noticed."""
+    if listening.family != socket.AF_UNIX:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def _refuse(place: str, error: Exception) -> NoReturn:
+    """End the program with one line: it cannot listen."""
+    # Twisted wraps what socket() and bind() raise, and lets the error of listen() through.
+    cause = error.socketError if isinstance(error, CannotListenError) else error
+    # The reason comes first, since twistd cuts the message short.
+    message = f"{getattr(cause, 'strerror', None) or cause}: cannot listen on {place}"
+    _log.critical("{message}", message=message)
+    print(message, file=sys.__stderr__)  # sys.stderr has become the log
+    raise CannotStart(message) from error
+
+
 def _host_port(host: str, port: int) -> str:
-    """Return host and port as one writes them, an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
+    """Return host and port as they are written, an IPv6 address in brackets (RFC 3986, section 3.2.2)."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -44,130 +148,3 @@ def _shown(address: IPv4Address | IPv6Address | UNIXAddress) -> str:
     if isinstance(address, UNIXAddress):
         return f"unix:{(address.name or b'').decode(errors='backslashreplace')}"
     return _host_port(address.host, address.port)
-
-
-def _refuse(where: str, error: BaseException | None) -> NoReturn:
-    """End the program with one line: it cannot listen."""
-    # Twisted wraps what socket() and bind() raise, and lets the error of listen() through.
-    cause = error.socketError if isinstance(error, CannotListenError) else error
-    message = f"Couldn't listen on {where}: {getattr(cause, 'strerror', None) or cause}"
-    _log.critical("{message}", message=message)
-    print(message, file=sys.__stderr__)  # sys.stderr has become the log
-    raise CannotStart(message) from error
-
-
-def _prepare(port: Port) -> None:
-    """Set what every connection takes over from its listener: small answers at once, dead peers noticed."""
-    if port.socket.family != socket.AF_UNIX:
-        port.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-def _accept_the_rest(port: Port, backlog: int) -> None:
-    """Serve whoever is already connected to the system and waits to be accepted."""
-    port.numberAccepts = backlog
-    port.doRead()
-
-
-class Listener(TCPServer):
-    """
-    A :class:`TCPServer` that says where it listens, and ends the program with one line if it cannot.
-
-    :param port: 0 lets the system choose.
-    :param factory: makes the protocol of each connection.
-    :param interface: an IP address; ``0.0.0.0`` is all of IPv4, ``::`` all of both families.
-    :param backlog: how many connections may wait to be accepted; the system may cap it.
-    :param reactor: does the listening.
-    """
-
-    def __init__(
-        self, port: int, factory: Factory, *, interface: str, backlog: int, reactor: IReactorTCP
-    ) -> None:
-        super().__init__(port, factory, interface=interface, backlog=backlog, reactor=reactor)
-        self._wanted = _host_port(interface, port)
-
-    def privilegedStartService(self) -> None:
-        """
-        Listen.
-
-        :raises CannotStart: if the address is in use, not permitted or not of this machine.
-        """
-        try:
-            super().privilegedStartService()
-        except (CannotListenError, OSError) as error:
-            _refuse(self._wanted, error)
-        _prepare(self._listening())
-
-    def startService(self) -> None:
-        """Say where it listens: which port, if the system chose it."""
-        super().startService()
-        _log.info("listening on {where}", where=_shown(self._listening().getHost()))
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Listen no more, but serve whoever is already connected to the system and waits to be accepted.
-
-        :return: fires when the port is closed.
-        """
-        _accept_the_rest(self._listening(), self.kwargs["backlog"])
-        stopped: Deferred[None] = super().stopService()
-        return stopped
-
-    def _listening(self) -> Port:
-        port: Port | None = self._port
-        assert port is not None
-        return port
-
-
-class EndpointListener(Service):
-    """
-    Listens on an endpoint, says where, and ends the program with one line if it cannot.
-
-    :param description: of a Twisted server endpoint, which :mod:`tsserv.net.endpoints` has found good.
-    :param factory: makes the protocol of each connection.
-    :param backlog: how many connections may wait to be accepted, where the description does not say.
-    :param reactor: does the listening.
-    """
-
-    _port: Port
-
-    def __init__(self, description: str, factory: Factory, *, backlog: int, reactor: IReactorCore) -> None:
-        self._endpoint = serverFromString(reactor, description)
-        self._description = description
-        self._factory = factory
-        self._backlog = backlog
-
-    def privilegedStartService(self) -> None:
-        """
-        Listen.
-
-        :raises CannotStart: if that cannot be: in use, not permitted, a file in the way.
-        """
-        super().privilegedStartService()
-        failures: list[Failure] = []
-        self._endpoint.listen(self._factory).addCallbacks(self._listens, failures.append)
-        if failures:
-            _refuse(self._description, failures[0].value)
-
-    def _listens(self, port: Port) -> None:
-        self._port = port
-        _prepare(port)
-        # Twisted's endpoints let 50 wait, and a burst of 5,000 takes a minute to come in; systemd's own
-        # sockets have what their unit says.
-        if "backlog=" not in self._description and not self._description.startswith("systemd:"):
-            port.socket.listen(self._backlog)
-
-    def startService(self) -> None:
-        """Say where it listens: which port, if the system chose it."""
-        super().startService()
-        _log.info("listening on {where}", where=_shown(self._port.getHost()))
-
-    def stopService(self) -> Deferred[None]:
-        """
-        Listen no more, but serve whoever is already connected to the system and waits to be accepted.
-
-        :return: fires when the port is closed.
-        """
-        super().stopService()
-        _accept_the_rest(self._port, self._backlog)
-        return maybeDeferred(self._port.stopListening)

@@ -1,0 +1,72 @@
+"""Let open connections finish when the service stops."""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from tsserv.connections.registry import Connections
+from tsserv.net.queues import waiting
+
+_log = Logger("tsserv")
+
+# How long a connection has been inactive before it is closed, and how often that is checked, in seconds.
+_INACTIVE = 1.0
+_CHECK_INTERVAL = 0.25
+
+
+class Drain(Service):
+    """
+    Lets the open connections finish when it stops, and does nothing before.
+
+    Each connection is served on until its client ends it, or it has been inactive for a second with nothing
+    unread and nothing unsent.
+
+    :param clock: times that.
+    :param connections: to drain.
+    :param timeout: how long that may take, in seconds; what is open then is aborted.
+    """
+
+    def __init__(self, clock: IReactorTime, connections: Connections, timeout: float) -> None:
+        self._clock = clock
+        self._connections = connections
+        self._timeout = timeout
+        self._loop = LoopingCall(self._close_inactive)
+        self._loop.clock = clock
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Drain.
+
+        :return: fires when no connection is open, after the timeout at the latest.
+        """
+        super().stopService()
+        empty = self._connections.when_empty()
+        if not empty.called:
+            _log.info(
+                "waiting up to {timeout:g} s for {count} connections",
+                timeout=self._timeout,
+                count=len(self._connections),
+            )
+            deadline = self._clock.callLater(self._timeout, self._connections.abort)
+
+            def end(_: None) -> None:
+                self._loop.stop()
+                if deadline.active():
+                    deadline.cancel()
+
+            empty.addCallback(end)
+            self._loop.start(_CHECK_INTERVAL)
+        return empty
+
+    def _close_inactive(self) -> None:
+        now = self._clock.seconds()
+        for connection in self._connections:
+            if connection.received != connection.received_before or waiting(connection.transport):
+                connection.received_before = connection.received
+                connection.active_at = now
+            elif now - connection.active_at >= _INACTIVE:
+                connection.finish("service stopped")
