@@ -21,6 +21,9 @@ _PATIENCE = 30.0  # seconds for a server to start or end
 #: The one that all others are compared with.
 US = "tsserv"
 
+#: Another installation of it.
+BEFORE = "before"
+
 Command = tuple[str, ...]
 
 
@@ -52,13 +55,25 @@ def _python(*words: str) -> Command:
     return (sys.executable, *words)
 
 
-def _tsserv(*options: str) -> Command:
-    return (str(_TWISTD), "-n", "--pidfile=", "tsserv", "--port=0", "--interface=127.0.0.1", *options)
+def _tsserv(*options: str, twistd: Path = _TWISTD) -> Command:
+    return (str(twistd), "-n", "--pidfile=", "tsserv", "--port=0", "--interface=127.0.0.1", *options)
 
 
-def peers(epoll: Path) -> list[Peer]:
-    """Return everybody; ``epoll`` is the compiled ``servers/epoll.c``."""
+def peers(epoll: Path, before: Path | None = None) -> list[Peer]:
+    """
+    Return all servers.
+
+    :param epoll: the compiled ``servers/epoll.c``.
+    :param before: the ``twistd`` of another installation of tsserv.
+    """
+    others = {}
+    if before is not None:
+        others = {
+            "chunks": _tsserv(twistd=before),
+            "lines": _tsserv("--framing=line", twistd=before),
+        }
     return [
+        *([Peer(BEFORE, others)] if others else []),
         Peer("C epoll", {"chunks": (str(epoll),), "lines": (str(epoll), "lines")}),
         Peer(
             US,

@@ -17,7 +17,7 @@ try:
     import charts
     import machine
     from measures import Measure, measures
-    from peers import US, Failed, Peer, peers
+    from peers import BEFORE, US, Failed, Peer, peers
     from results import as_json, as_tables, results
     from turns import measure_all
 except ModuleNotFoundError as error:
@@ -40,9 +40,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
     names = [measure.name for measure in measures(quick=True, most=10000)]
     parser.add_argument("--only", choices=names, help="measure this alone")
-    names = [peer.name for peer in peers(Path()) if peer.name != US]
+    names = [peer.name for peer in peers(Path()) if peer.name not in (US, BEFORE)]
     parser.add_argument(
         "--peers", metavar="A,B", help=f"measure, beside {US}, only these of {', '.join(names)}"
+    )
+    parser.add_argument(
+        "--before",
+        metavar="TWISTD",
+        type=Path,
+        help='the twistd of another installation, measured as "before": to compare two commits',
     )
     parser.add_argument(
         "--output",
@@ -91,13 +97,13 @@ def choose(chosen: argparse.Namespace, epoll: Path) -> tuple[list[Measure], list
         print(f"the limit of descriptors (ulimit -n) allows {most} connections, not 10,000", file=sys.stderr)
     if chosen.only is not None:
         wanted = [measure for measure in wanted if measure.name == chosen.only]
-    everybody = peers(epoll)
+    everybody = peers(epoll, chosen.before)
     if chosen.peers is not None:
         names = chosen.peers.split(",")
         known = [peer.name for peer in everybody]
         if unknown := sorted(set(names) - set(known)):
             raise Failed(f"--peers: {unknown[0]!r} is not one of {', '.join(known)}")
-        everybody = [peer for peer in everybody if peer.name in (US, *names)]
+        everybody = [peer for peer in everybody if peer.name in (US, BEFORE, *names)]
     for peer in everybody:
         if not peer.is_here:
             print(f"{peer.name} is left out: pip install -e '.[bench]' would bring it", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tsserv.stamp import Stamp
@@ -16,6 +17,10 @@ class Lines(Protocol):
 
     #: Whether the next byte that arrives begins a line; true in the beginning.
     at_line_start: bool
+
+
+#: Makes the answer to one chunk; see :meth:`Framing.answer`.
+Answer = Callable[[bytes, Lines], bytes]
 
 
 class Framing(Protocol):

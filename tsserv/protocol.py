@@ -7,7 +7,7 @@ from zope.interface import implementer
 
 from tsserv.connections.address import Client, ClientFactory
 from tsserv.connections.registry import Connections, TrackedProtocol
-from tsserv.framing import Framing
+from tsserv.framing import Answer, Framing
 
 
 @implementer(IHalfCloseableProtocol)
@@ -15,18 +15,19 @@ class TimestampProtocol(TrackedProtocol):
     """
     Answers each chunk, in one write; any bytes are welcome.
 
-    :param framing: makes the answers.
+    :param answer: makes the answer to a chunk; see :class:`tsserv.framing.Framing`.
+    :param read_size: how many bytes to read at once, at most.
     :param connections: is told when the connection opens and when it has ended.
     :param client: the client.
     """
 
     __slots__ = ("_answer", "_read_size", "at_line_start")
 
-    def __init__(self, framing: Framing, connections: Connections, client: Client) -> None:
+    def __init__(self, answer: Answer, read_size: int, connections: Connections, client: Client) -> None:
         # The health check of a proxy is not worth a line of log.
         super().__init__(connections, client, announced=not client.is_proxy)
-        self._answer = framing.answer
-        self._read_size = framing.read_size
+        self._answer = answer
+        self._read_size = read_size
         #: For the framing: whether the next byte that arrives begins a line.
         self.at_line_start = True
 
@@ -62,11 +63,12 @@ class TimestampFactory(ClientFactory):
     """
 
     def __init__(self, framing: Framing, connections: Connections) -> None:
-        self._framing = framing
+        self._answer = framing.answer  # once: each look-up of a method makes an object
+        self._read_size = framing.read_size
         self._connections = connections
 
     def protocol_for(self, client: Client) -> TimestampProtocol | None:
         """Return the protocol of a new connection from ``client``, or ``None`` to close it at once."""
         if not self._connections.admits(client):
             return None
-        return TimestampProtocol(self._framing, self._connections, client)
+        return TimestampProtocol(self._answer, self._read_size, self._connections, client)
