@@ -1,10 +1,10 @@
 """
 The open connections: who is let in, who is there, and when the last one has gone.
 
-A connection is *open* from :meth:`Connections.opened` to :meth:`Connections.closed`, which its protocol calls
-when Twisted tells it of its beginning and its end.  In between it is asked to end in one of two ways:
-:meth:`TrackedProtocol.finish` sends what is owed first, :meth:`TrackedProtocol.abort` does not.  A connection
-with a layer below its protocol (:mod:`tsserv.layers`) may be closed as one and opened as the other.
+A connection is open from :meth:`Connections.opened` to :meth:`Connections.closed`, which its protocol calls
+at its beginning and its end.  In between it is ended in one of two ways: :meth:`TrackedProtocol.finish` sends
+what is owed first, :meth:`TrackedProtocol.abort` does not.  Where a layer hands its connection over to
+another protocol (:mod:`tsserv.layers`), the first is closed and the second opened in the same turn.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ class TrackedProtocol(Protocol):
 
 class Connections(Service):
     """
-    Knows every open connection, and lets new ones in as long as there are not too many.
-
-    It stops when the last connection has ended.
+    Knows every open connection, and lets new ones in up to its limits; stops when the last has ended.
 
     :param clock: times what is logged.
     :param log: is told of every connection that opens or ends.
@@ -191,11 +189,7 @@ class Connections(Service):
                 empty.callback(None)
 
     def stopService(self) -> Deferred[None]:
-        """
-        Wait for the end of the last connection, then log what has been counted or held back.
-
-        :return: fires when that is done.
-        """
+        """Return what fires when the last connection has ended, and what was held back is logged."""
         super().stopService()
         return self.when_empty().addCallback(self._flush)
 

@@ -43,11 +43,9 @@ class TLSLayer(Preface):
 
     :param inner: gets what has been decrypted, from the end of the handshake on.
     :param context: for the handshake.
-    :param connections: watches the connection during the handshake.
-    :param client: the client.
-    :param clock: times the handshake.
-    :param late: counts handshakes that take too long.
     :param failed: counts connections that do not speak TLS.
+
+    The others are of :class:`Preface`.
     """
 
     def __init__(
