@@ -1,4 +1,4 @@
-"""The time as bytes: what stands before each answer, and how to read it."""
+"""The time as bytes: the stamp before each answer, and how to read it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-# A pattern may be of any length, and what a client can make the service hold grows with the stamp.
+# A pattern may have any length, and what the service may hold for a client grows with the stamp.
 _LONGEST = 256  # bytes
 
-# Over so many days every month, weekday and length of a number comes up.
+# In so many days every month, weekday and length of a number occurs.
 _DAYS_TRIED = 366
 
 
@@ -19,11 +19,11 @@ class Stamp:
     """
     The current time in brackets, with a space after them: ``[Mon Nov 23 08:22:38 2026] ``.
 
-    :param time_format: ``ctime``: as C's ``ctime`` without its newline, so that the stamp is of 27
-        bytes, in English whatever the locale; ``iso8601``: with microseconds and the offset from UTC;
+    :param time_format: ``ctime``: as C's ``ctime`` without its newline, so that the stamp has 27 bytes,
+        in English whatever the locale; ``iso8601``: with microseconds and the offset from UTC;
         ``unix``: seconds since 1970-01-01 00:00 UTC, with microseconds; or a pattern for ``strftime``
         with a ``%`` in it.
-    :param utc: the time of UTC, not of the server's time zone.
+    :param utc: whether the time is in UTC, not in the server's time zone.
     :param clock: returns the time in seconds since 1970-01-01 00:00 UTC.
     :raises ValueError: if ``time_format`` is none of these, or gives a newline, ``]``, what cannot be
         encoded in UTF-8, or a stamp of more than 256 bytes.
@@ -38,9 +38,9 @@ class Stamp:
         self.longest = max(len(self._stamp(clock() + 86400.0 * day)) for day in range(_DAYS_TRIED))
         if self.longest > _LONGEST:
             raise ValueError(f"gives a stamp of {self.longest} bytes; {_LONGEST} is the most")
-        # A stamp that is the same for a whole second is formatted once in it.
+        # A stamp that stays the same for a second is formatted once a second.
         self._whole_seconds = self._format(0.0) == self._format(0.5)
-        self._since = self._until = 0.0  # of the text: a second, and never the first time
+        self._since = self._until = 0.0  # when the text is valid
         self._text = b""
 
     def __call__(self) -> bytes:
@@ -67,7 +67,7 @@ class Stamp:
 
 
 def _formatter(time_format: str, zone: timezone | None) -> Callable[[float], str]:
-    """Return what turns seconds since 1970 into text; ``zone`` is the server's if it is ``None``."""
+    """Return a function that formats seconds since 1970; ``None`` for ``zone`` is the server's time zone."""
 
     def moment(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, timezone.utc).astimezone(zone)
@@ -84,7 +84,7 @@ def _formatter(time_format: str, zone: timezone | None) -> Callable[[float], str
 
 
 class Reading(NamedTuple):
-    """What a stamp says of the time: it was between two instants, in nanoseconds since 1970 UTC."""
+    """The time that a stamp tells: it was between two instants, in nanoseconds since 1970 UTC."""
 
     earliest: int
     latest: int
@@ -100,10 +100,10 @@ _UNIX = re.compile(r"(\d{1,12})\.(\d{6})", re.ASCII)
 
 def read(stamp: bytes) -> Reading | None:
     """
-    Read a stamp of the formats ``ctime``, ``iso8601`` and ``unix``, which are told apart by their looks.
+    Read a stamp of the format ``ctime``, ``iso8601`` or ``unix``.
 
     :param stamp: with its brackets and space.
-    :return: ``None`` if it is of another format, or no time.
+    :return: ``None`` if it has another format, or is not a time.
     """
     text = stamp[1:-2].decode(errors="replace")
     seconds = 0  # how long the stamp stays the same
@@ -118,5 +118,5 @@ def read(stamp: bytes) -> Reading | None:
             seconds = 1
     except ValueError:
         return None
-    # A microsecond either way, since microseconds are rounded and not cut.
+    # A microsecond either way, since microseconds are rounded.
     return Reading((microseconds - 1) * 1000, (microseconds + 1) * 1000 + seconds * 10**9, zoned=seconds == 0)

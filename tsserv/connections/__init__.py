@@ -1,1 +1,1 @@
-"""Who is connected: how many, since when, for how much longer. Nothing in here touches a socket."""
+"""Who is connected, and for how long: nothing in here touches a socket."""

@@ -1,5 +1,5 @@
 """
-What may lie between a connection and the service.
+What may lie between a connection and its protocol: every layer hands half-close and backpressure on.
 
-Each layer is a protocol to what is below it, and hands half-close and backpressure on.
+Nothing else in the service uses ``ssl``.
 """

@@ -1,1 +1,1 @@
-"""Listening, sockets and the reactor. Nothing else uses Twisted's private names or sets socket options."""
+"""Sockets and the reactor: nothing else uses Twisted's private names or sets socket options."""

@@ -1,1 +1,1 @@
-"""What an operator sees and does: the log file, systemd, signals. Nothing in here knows a connection."""
+"""What an operator sees and does: nothing in here knows a connection."""
