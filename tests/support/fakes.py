@@ -55,6 +55,8 @@ class FakeSocket:
         self.room = 1 << 40
         #: Whether the client has shut its sending side, or reset the connection.
         self.ended = self.broken = False
+        #: Whether the server has shut its own.
+        self.half_closed = False
         #: How the server has closed it: ``orderly``, ``reset`` or not yet.
         self.closed: str | None = None
         self.options: dict[tuple[int, int], object] = {}
@@ -73,8 +75,8 @@ class FakeSocket:
         return piece
 
     def send(self, data: bytes) -> int:
-        if self.broken:
-            raise BrokenPipeError(errno.EPIPE, "reset")
+        if self.broken or self.half_closed:
+            raise BrokenPipeError(errno.EPIPE, "reset, or shut")
         if data and not self.room:
             raise BlockingIOError(errno.EWOULDBLOCK, "full")
         count = min(len(data), self.room)
@@ -95,7 +97,8 @@ class FakeSocket:
         return self._null
 
     def shutdown(self, how: int) -> None:
-        assert how == socket.SHUT_RDWR
+        assert how in (socket.SHUT_WR, socket.SHUT_RDWR)
+        self.half_closed = True
 
     def close(self) -> None:
         self.closed = "reset" if (socket.SOL_SOCKET, socket.SO_LINGER) in self.options else "orderly"

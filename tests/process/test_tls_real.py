@@ -1,4 +1,4 @@
-"""TLS: clients in memory, and OpenSSL's own."""
+"""TLS between real processes: OpenSSL's clients, files of certificates, renewal."""
 
 from __future__ import annotations
 
@@ -7,249 +7,24 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
 
 import pytest
 import trustme
 from certificates import Files, tls_port
 from conftest import program
-from fakes import NOW, Client, Service, connect
 from processes import PATIENCE, STAMP, Twistd, receive, run_twistd
 
 from tsserv.layers.credentials import Credentials
-from tsserv.layers.tls import TLSFactory
-from tsserv.protocol import TimestampFactory
 
 
 def tls_connect(service: Twistd, context: ssl.SSLContext) -> ssl.SSLSocket:
     """Return a new connection with TLS."""
     plain = socket.create_connection(("127.0.0.1", tls_port(service)), PATIENCE)
     return context.wrap_socket(plain, server_hostname="127.0.0.1")
-
-
-# In memory
-
-
-class TLSClient:
-    """A client that does TLS over a connection in memory."""
-
-    def __init__(self, service: Service, files: Files) -> None:
-        credentials = Credentials(str(files.certificate), str(files.key))
-        plain = cast(TimestampFactory, service.factory)
-        service.factory = TLSFactory(plain, credentials, service.connections, service.reactor)
-        self.service = service
-        self.client: Client = connect(service)
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = files.context().wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
-        self._seen = 0
-        self.encrypted = self.received = b""
-        self.ended = False
-
-    def turn(self, size: int = 1 << 20) -> None:
-        """Exchange, in pieces of ``size`` bytes, what there is to exchange."""
-        data = self._outgoing.read()
-        sock = self.client.socket
-        sock.inbox += [data[place : place + size] for place in range(0, len(data), size)]
-        self.service.run()
-        self._incoming.write(sock.taken[self._seen :])
-        self._seen = len(sock.taken)
-
-    def shake_hands(self, size: int = 1 << 20) -> None:
-        """Do a handshake."""
-        for _ in range(4):
-            with suppress(ssl.SSLWantReadError):
-                self._tls.do_handshake()
-            self.turn(size)
-
-    def send(self, data: bytes, size: int = 1 << 20) -> None:
-        """Send, and take what comes."""
-        self._tls.write(data)
-        self.turn(size)
-        self.take()
-
-    def encrypt(self, data: bytes) -> None:
-        """Encrypt and do not send."""
-        self._tls.write(data)
-        self.encrypted += self._outgoing.read()
-
-    def take(self) -> None:
-        """Decrypt what has come."""
-        try:
-            while data := self._tls.read(1 << 20):
-                self.received += data
-            self.ended = True
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.ended = True
-
-    def say_that_it_ends(self) -> None:
-        """End the client's side in TLS, and in TLS alone."""
-        with suppress(ssl.SSLWantReadError):
-            self._tls.unwrap()
-        self.turn()
-
-
-@pytest.fixture
-def client(files: Files) -> TLSClient:
-    """Return a client of a service in chunk framing, with a handshake done."""
-    client = TLSClient(Service(), files)
-    client.shake_hands()
-    return client
-
-
-@pytest.mark.parametrize("size", [1, 2, 7, 100, 1 << 20])
-def test_a_handshake_and_data_may_come_in_any_pieces(size: int, files: Files) -> None:
-    client = TLSClient(Service(), files)
-    client.shake_hands(size)
-    client.send(b"one", size)
-    client.send(b"two", size)
-    assert client.received == NOW + b"one" + NOW + b"two"
-
-
-@pytest.mark.parametrize("way", ["in TLS", "below TLS", "both"])
-def test_a_half_closed_client_gets_everything_and_then_the_end(way: str, client: TLSClient) -> None:
-    client.client.socket.room = 10000
-    for _ in range(3):
-        client.send(b"x" * 16384)
-    if way != "below TLS":
-        client.say_that_it_ends()
-    client.client.socket.ended = way != "in TLS"
-    client.turn()
-    assert client.client.socket.closed is None
-    client.client.socket.room = 1 << 20
-    client.turn()
-    client.take()
-    assert client.received == (NOW + b"x" * 16384) * 3
-    assert client.ended
-    assert client.client.socket.closed == "orderly"
-
-
-def test_a_client_that_takes_nothing_is_paused_whatever_one_read_has_brought(files: Files) -> None:
-    client = TLSClient(Service(framing="line"), files)
-    client.shake_hands()
-    client.client.socket.room = 0
-    for _ in range(10):
-        client.send(b"\n" * 16384)
-    assert not client.client.reading
-    assert 16384 < client.client.unsent <= 512 * 1024
-    client.client.socket.room = 1 << 30
-    client.turn()
-    client.take()
-    assert client.received == (NOW + b"\n") * 16384 * 10
-
-
-def test_two_records_in_one_read_are_not_both_answered_if_the_first_is_too_much(files: Files) -> None:
-    client = TLSClient(Service(framing="line"), files)
-    client.shake_hands()
-    client.client.socket.room = 0
-    client.encrypt(b"\n" * 16384)
-    client.encrypt(b"\n" * 16384)
-    first = len(client.encrypted) // 2 - 1  # all but the last byte of a record
-    for size in (first, len(client.encrypted)):
-        client.client.socket.inbox.append(client.encrypted[:size])
-        client.encrypted = client.encrypted[size:]
-        client.service.run()
-    assert not client.client.socket.inbox
-    assert client.client.unsent <= 512 * 1024
-    client.client.socket.room = 1 << 30
-    client.turn()
-    client.take()
-    assert client.received == (NOW + b"\n") * 16384 * 2
-    client.client.socket.inbox.append(bytes(1 << 20))
-    client.turn()
-    assert max(map(len, client.client.socket.read)) < 17000
-
-
-def test_what_was_read_before_a_pause_is_answered_before_what_comes_after_it(client: TLSClient) -> None:
-    client.client.socket.room = 0
-    for number in range(10):
-        client.send(b"%d" % number * 10000)
-    client.client.socket.room = 1 << 30
-    client.turn()
-    client.send(b"last")
-    client.say_that_it_ends()
-    client.take()
-    assert STAMP.sub(b"", client.received) == b"".join(b"%d" % n * 10000 for n in range(10)) + b"last"
-    assert client.client.socket.closed == "orderly"
-
-
-def test_who_hangs_in_the_handshake_is_closed_in_time_and_counted(files: Files, logged: list[str]) -> None:
-    service = Service()
-    client = TLSClient(service, files).client
-    client.socket.inbox.append(b"\x16\x03\x01")
-    service.run(9.75)
-    assert client.socket.closed is None
-    assert len(service.connections) == 1
-    service.run(0.5)
-    assert client.socket.closed == "reset"
-    assert len(service.connections) == 0
-    assert logged == ["closing connections that have not finished their TLS handshake in 10 s"]
-
-
-def test_who_says_something_else_is_closed_and_counted(files: Files, logged: list[str]) -> None:
-    service = Service(log_connections="both")
-    client = TLSClient(service, files).client
-    client.socket.inbox.append(b"GET / HTTP/1.0\r\n\r\n")
-    service.run()
-    assert client.socket.closed == "orderly"
-    service.stop()
-    assert logged == [
-        "closing a connection from 192.0.2.1 that does not speak TLS: HTTP_REQUEST",
-        "connections closed that did not speak TLS: 1",
-    ]
-
-
-@pytest.mark.parametrize("start", [b"", b"\x16\x03\x01"])
-def test_who_leaves_in_the_handshake_is_counted_if_anything_was_said(
-    start: bytes, files: Files, logged: list[str]
-) -> None:
-    service = Service()
-    client = TLSClient(service, files).client
-    client.socket.inbox += [start] if start else []
-    client.socket.ended = True
-    service.run()
-    assert client.socket.closed == "orderly"
-    assert len(logged) == len(start) // 3
-
-
-def test_what_is_no_tls_after_the_handshake_ends_the_connection(files: Files, logged: list[str]) -> None:
-    client = TLSClient(Service(log_connections="close"), files)
-    client.shake_hands()
-    client.send(b"x")
-    client.client.socket.inbox.append(b"\x17\x03\x03\x00\x20" + bytes(32))
-    client.turn()
-    client.service.run(1)
-    assert client.client.socket.closed == "orderly"
-    assert "closing a connection from 192.0.2.1 that does not speak TLS: " in logged[0]
-    assert logged[1].endswith("TLS failed")
-
-
-def test_a_client_that_vanishes_makes_room_for_another(files: Files) -> None:
-    service = Service(max_connections=1)
-    client = TLSClient(service, files)
-    client.shake_hands()
-    assert len(service.connections) == 1
-    assert service.connect() is None
-    client.client.socket.broken = True
-    service.run()
-    assert len(service.connections) == 0
-
-
-def test_a_handshake_during_a_drain_is_served(files: Files) -> None:
-    service = Service(drain_timeout=5)
-    client = TLSClient(service, files)
-    done = service.stop()
-    client.shake_hands()
-    client.send(b"x")
-    assert client.received == NOW + b"x"
-    assert not done.called
-    service.run(2)
-    assert done.called
-    assert client.client.socket.closed == "orderly"
 
 
 # Files
@@ -369,6 +144,42 @@ def test_programs_that_half_close_get_their_answer(
     assert "Traceback" not in service.output
 
 
+def test_what_comes_after_a_close_notify_destroys_no_answers(
+    files: Files, serve: Callable[..., Twistd]
+) -> None:
+    service = serve(*files.options)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = files.context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that answers wait in the service
+        client.settimeout(PATIENCE)
+        client.connect(("127.0.0.1", tls_port(service)))
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                client.sendall(outgoing.read())
+                incoming.write(client.recv(1 << 16))
+        for _ in range(20):
+            tls.write(b"x" * 16000)
+        with suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        rubbish = b"not TLS" * 10000
+        sending = threading.Thread(target=client.sendall, args=[outgoing.read() + rubbish])
+        sending.start()
+        while data := client.recv(1 << 16):
+            incoming.write(data)
+        sending.join()
+    incoming.write_eof()
+    answers = b""
+    with suppress(ssl.SSLZeroReturnError):
+        while data := tls.read(1 << 20):
+            answers += data
+    assert STAMP.sub(b"", answers) == b"x" * 320000
+    service.wait_for(r"closed: .* ended by the client\n")
+
+
 def test_s_client_gets_its_answer(files: Files, serve: Callable[..., Twistd]) -> None:
     service = serve(*files.options)
     with subprocess.Popen(
@@ -449,13 +260,6 @@ def test_sighup_renews_and_a_broken_pair_is_refused(files: Files, serve: Callabl
         assert receive(old, 28).endswith(b"x")
     service.stop()
     assert "Traceback" not in service.output
-
-
-def test_chunk_framing_is_one_stamp_a_record(files: Files) -> None:
-    client = TLSClient(Service(), files)
-    client.shake_hands()
-    client.send(b"x" * 40000)
-    assert [len(piece) for piece in client.received.split(NOW)] == [0, 16384, 16384, 7232]
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -1,0 +1,394 @@
+"""TLS with clients in memory."""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from typing import cast
+
+import pytest
+import trustme
+from certificates import Files
+from fakes import NOW, Client, Service, connect
+from hellos import FFDHE2048, FFDHE8192, P256, X25519, hello
+from processes import STAMP
+
+from tsserv.layers.credentials import Credentials
+from tsserv.layers.tls import TLSFactory
+from tsserv.protocol import TimestampFactory
+
+
+class TLSClient:
+    """A client that does TLS over a connection in memory."""
+
+    def __init__(self, service: Service, files: Files) -> None:
+        credentials = Credentials(str(files.certificate), str(files.key))
+        plain = cast(TimestampFactory, service.factory)
+        service.factory = TLSFactory(plain, credentials, service.connections, service.reactor)
+        self.service = service
+        self.client: Client = connect(service)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = files.context().wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
+        self._seen = 0
+        self.encrypted = self.received = b""
+        self.ended = False
+
+    def turn(self, size: int = 1 << 20) -> None:
+        """Exchange, in pieces of ``size`` bytes, what there is to exchange."""
+        data = self._outgoing.read()
+        sock = self.client.socket
+        sock.inbox += [data[place : place + size] for place in range(0, len(data), size)]
+        self.service.run()
+        self._incoming.write(sock.taken[self._seen :])
+        self._seen = len(sock.taken)
+
+    def shake_hands(self, size: int = 1 << 20) -> None:
+        """Do a handshake."""
+        for _ in range(4):
+            with suppress(ssl.SSLWantReadError):
+                self._tls.do_handshake()
+            self.turn(size)
+
+    def send(self, data: bytes, size: int = 1 << 20) -> None:
+        """Send, and take what comes."""
+        self._tls.write(data)
+        self.turn(size)
+        self.take()
+
+    def encrypt(self, data: bytes) -> None:
+        """Encrypt and do not send."""
+        self._tls.write(data)
+        self.encrypted += self._outgoing.read()
+
+    def take(self) -> None:
+        """Decrypt what has come."""
+        try:
+            while data := self._tls.read(1 << 20):
+                self.received += data
+            self.ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+
+    def say_that_it_ends(self) -> None:
+        """End the client's side in TLS, and in TLS alone."""
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        self.turn()
+
+
+@pytest.fixture
+def client(files: Files) -> TLSClient:
+    """Return a client of a service in chunk framing, with a handshake done."""
+    client = TLSClient(Service(), files)
+    client.shake_hands()
+    return client
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 100, 1 << 20])
+def test_a_handshake_and_data_may_come_in_any_pieces(size: int, files: Files) -> None:
+    client = TLSClient(Service(), files)
+    client.shake_hands(size)
+    client.send(b"one", size)
+    client.send(b"two", size)
+    assert client.received == NOW + b"one" + NOW + b"two"
+
+
+@pytest.mark.parametrize("way", ["in TLS", "below TLS", "both"])
+def test_a_half_closed_client_gets_everything_and_then_the_end(way: str, client: TLSClient) -> None:
+    client.client.socket.room = 10000
+    for _ in range(3):
+        client.send(b"x" * 16384)
+    if way != "below TLS":
+        client.say_that_it_ends()
+    client.client.socket.ended = way != "in TLS"
+    client.turn()
+    assert client.client.socket.closed is None
+    client.client.socket.room = 1 << 20
+    client.turn()
+    client.take()
+    assert client.received == (NOW + b"x" * 16384) * 3
+    assert client.ended
+    assert client.client.socket.closed == "orderly"
+
+
+def test_a_client_that_takes_nothing_is_paused_whatever_one_read_has_brought(files: Files) -> None:
+    client = TLSClient(Service(framing="line"), files)
+    client.shake_hands()
+    client.client.socket.room = 0
+    for _ in range(10):
+        client.send(b"\n" * 16384)
+    assert not client.client.reading
+    assert 16384 < client.client.unsent <= 512 * 1024
+    client.client.socket.room = 1 << 30
+    client.turn()
+    client.take()
+    assert client.received == (NOW + b"\n") * 16384 * 10
+
+
+def test_two_records_in_one_read_are_not_both_answered_if_the_first_is_too_much(files: Files) -> None:
+    client = TLSClient(Service(framing="line"), files)
+    client.shake_hands()
+    client.client.socket.room = 0
+    client.encrypt(b"\n" * 16384)
+    client.encrypt(b"\n" * 16384)
+    first = len(client.encrypted) // 2 - 1  # all but the last byte of a record
+    for size in (first, len(client.encrypted)):
+        client.client.socket.inbox.append(client.encrypted[:size])
+        client.encrypted = client.encrypted[size:]
+        client.service.run()
+    assert not client.client.socket.inbox
+    assert client.client.unsent <= 512 * 1024
+    client.client.socket.room = 1 << 30
+    client.turn()
+    client.take()
+    assert client.received == (NOW + b"\n") * 16384 * 2
+    client.client.socket.inbox.append(bytes(1 << 20))
+    client.turn()
+    assert max(map(len, client.client.socket.read)) < 17000
+
+
+def test_what_was_read_before_a_pause_is_answered_before_what_comes_after_it(client: TLSClient) -> None:
+    client.client.socket.room = 0
+    for number in range(10):
+        client.send(b"%d" % number * 10000)
+    client.client.socket.room = 1 << 30
+    client.turn()
+    client.send(b"last")
+    client.say_that_it_ends()
+    client.take()
+    assert STAMP.sub(b"", client.received) == b"".join(b"%d" % n * 10000 for n in range(10)) + b"last"
+    assert client.client.socket.closed == "orderly"
+
+
+def make_time_pass(client: TLSClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the clock go on by 0.03 ms whenever it is read, as if each record took so long."""
+    reactor = client.service.reactor
+
+    def seconds() -> float:
+        reactor.rightNow += 0.00003
+        return float(reactor.rightNow)
+
+    monkeypatch.setattr(reactor, "seconds", seconds)
+
+
+def test_a_read_full_of_small_records_is_answered_in_many_turns(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_time_pass(client, monkeypatch)
+    written: list[bytes] = []
+    monkeypatch.setattr(client.client.transport, "write", written.append)
+    for number in range(600):
+        client.encrypt(b"%d" % (number % 10))
+    client.client.socket.inbox.append(client.encrypted)
+    client.client.turn()
+    [first] = written
+    assert not client.client.reading
+    client.service.run()
+    assert client.client.reading
+    assert len(written) > 100
+    assert max(map(len, written)) <= len(first) < 1000
+    client._incoming.write(b"".join(written))
+    client.take()
+    assert client.received == b"".join(NOW + b"%d" % (number % 10) for number in range(600))
+
+
+@pytest.mark.parametrize("way", ["in TLS", "below TLS", "both"])
+def test_an_end_is_not_seen_before_all_that_was_read_is_answered(
+    way: str, client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_time_pass(client, monkeypatch)
+    for _ in range(100):
+        client.encrypt(b"x")
+    client.client.socket.inbox.append(client.encrypted)
+    client.client.socket.ended = way != "in TLS"
+    if way != "below TLS":
+        client.say_that_it_ends()
+    client.turn()
+    client.take()
+    assert client.received == (NOW + b"x") * 100
+    assert client.ended
+    assert client.client.socket.closed == "orderly"
+
+
+def test_a_pause_between_two_turns_holds(client: TLSClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_time_pass(client, monkeypatch)
+    client.client.socket.room = 0
+    for _ in range(16):
+        client.encrypt(b"x" * 1000)
+    client.client.transport.bufferSize = 2000
+    client.client.socket.inbox.append(client.encrypted)
+    client.service.run()
+    assert not client.client.reading
+    assert client.client.unsent < 6000
+    client.client.socket.room = 1 << 30
+    client.turn()
+    client.take()
+    assert client.received == (NOW + b"x" * 1000) * 16
+    assert client.client.reading
+
+
+def test_a_client_that_vanishes_between_two_turns_is_forgotten(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_time_pass(client, monkeypatch)
+    for _ in range(100):
+        client.encrypt(b"x")
+    client.client.socket.inbox.append(client.encrypted)
+    client.client.turn()
+    client.client.protocol.abort("gone")
+    client.service.run(1)
+    assert not client.service.reactor.getDelayedCalls()
+    assert len(client.service.connections) == 0
+
+
+def test_what_comes_after_a_close_notify_is_dropped_until_all_is_acknowledged(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued = 1
+    monkeypatch.setattr("tsserv.layers.lingering.unsent", lambda transport: queued)
+    client.send(b"x")
+    client.say_that_it_ends()
+    assert client.client.socket.half_closed
+    for _ in range(8):
+        client.client.socket.inbox.append(b"not TLS")
+        client.service.run(0.25)
+        assert not client.client.socket.inbox
+        assert client.client.socket.closed is None
+    [connection] = client.service.connections
+    connection.finish("service stopped")
+    assert client.client.socket.closed is None
+    client.take()
+    assert client.received == NOW + b"x"
+    assert client.ended
+    queued = 0
+    client.service.run(1)
+    assert client.client.socket.closed == "orderly"
+    assert not client.service.reactor.getDelayedCalls()
+
+
+def test_who_ends_below_tls_too_has_everything_acknowledged_or_wants_nothing_more(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsserv.layers.lingering.unsent", lambda transport: 1)
+    client.say_that_it_ends()
+    assert client.client.socket.closed is None
+    client.client.socket.ended = True
+    client.turn()
+    assert client.client.socket.closed == "orderly"
+    assert not client.service.reactor.getDelayedCalls()
+
+
+def test_who_hangs_in_the_handshake_is_closed_in_time_and_counted(files: Files, logged: list[str]) -> None:
+    service = Service()
+    client = TLSClient(service, files).client
+    client.socket.inbox.append(b"\x16\x03\x01")
+    service.run(9.75)
+    assert client.socket.closed is None
+    assert len(service.connections) == 1
+    service.run(0.5)
+    assert client.socket.closed == "reset"
+    assert len(service.connections) == 0
+    assert logged == ["closing connections that have not finished their TLS handshake in 10 s"]
+
+
+def test_who_says_something_else_is_closed_and_counted(files: Files, logged: list[str]) -> None:
+    service = Service(log_connections="both")
+    client = TLSClient(service, files).client
+    client.socket.inbox.append(b"GET / HTTP/1.0\r\n\r\n")
+    service.run()
+    assert client.socket.closed == "orderly"
+    service.stop()
+    assert logged == [
+        "closing a connection from 192.0.2.1 that does not speak TLS: "
+        "it does not begin with a valid ClientHello",
+        "connections closed that did not speak TLS: 1",
+    ]
+
+
+@pytest.mark.parametrize("start", [b"", b"\x16\x03\x01"])
+def test_who_leaves_in_the_handshake_is_counted_if_anything_was_said(
+    start: bytes, files: Files, logged: list[str]
+) -> None:
+    service = Service()
+    client = TLSClient(service, files).client
+    client.socket.inbox += [start] if start else []
+    client.socket.ended = True
+    service.run()
+    assert client.socket.closed == "orderly"
+    assert len(logged) == len(start) // 3
+
+
+@pytest.mark.parametrize(
+    ("groups", "shares"),
+    [([FFDHE8192], [FFDHE8192]), ([X25519, P256, FFDHE8192], [FFDHE8192]), ([FFDHE2048], [])],
+)
+def test_openssl_never_sees_a_client_that_asks_for_a_finite_field(
+    groups: list[int], shares: list[int], files: Files, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service()
+    client = TLSClient(service, files).client
+    monkeypatch.delattr(ssl.SSLContext, "wrap_bio")
+    client.socket.inbox.append(hello(groups, shares))
+    service.run()
+    assert bytes(client.socket.taken) == b"\x15\x03\x03\x00\x02\x02\x28"  # handshake_failure
+    assert client.socket.closed == "orderly"
+    assert logged == [
+        "closing a connection from 192.0.2.1 that does not speak TLS: "
+        "it asks for a key exchange in a finite field, which costs too much"
+    ]
+
+
+def test_finite_fields_are_not_offered_in_tls_1_2(files: Files, logged: list[str]) -> None:
+    issued = files.ca.issue_cert("127.0.0.1", key_type=trustme.KeyType.RSA)
+    issued.private_key_pem.write_to_path(files.key)
+    issued.cert_chain_pems[0].write_to_path(files.certificate)
+    service = Service()
+    client = TLSClient(service, files).client
+    client.socket.inbox.append(hello([FFDHE2048, P256], ciphers=b"\x00\x9e\x00\x9f\xcc\xaa"))
+    service.run()
+    assert logged == ["closing a connection from 192.0.2.1 that does not speak TLS: NO_SHARED_CIPHER"]
+
+
+def test_what_is_no_tls_after_the_handshake_ends_the_connection(files: Files, logged: list[str]) -> None:
+    client = TLSClient(Service(log_connections="close"), files)
+    client.shake_hands()
+    client.send(b"x")
+    client.client.socket.inbox.append(b"\x17\x03\x03\x00\x20" + bytes(32))
+    client.turn()
+    client.service.run(1)
+    assert client.client.socket.closed == "orderly"
+    assert "closing a connection from 192.0.2.1 that does not speak TLS: " in logged[0]
+    assert logged[1].endswith("TLS failed")
+
+
+def test_a_client_that_vanishes_makes_room_for_another(files: Files) -> None:
+    service = Service(max_connections=1)
+    client = TLSClient(service, files)
+    client.shake_hands()
+    assert len(service.connections) == 1
+    assert service.connect() is None
+    client.client.socket.broken = True
+    service.run()
+    assert len(service.connections) == 0
+
+
+def test_a_handshake_during_a_drain_is_served(files: Files) -> None:
+    service = Service(drain_timeout=5)
+    client = TLSClient(service, files)
+    done = service.stop()
+    client.shake_hands()
+    client.send(b"x")
+    assert client.received == NOW + b"x"
+    assert not done.called
+    service.run(2)
+    assert done.called
+    assert client.client.socket.closed == "orderly"
+
+
+def test_chunk_framing_is_one_stamp_a_record(files: Files) -> None:
+    client = TLSClient(Service(), files)
+    client.shake_hands()
+    client.send(b"x" * 40000)
+    assert [len(piece) for piece in client.received.split(NOW)] == [0, 16384, 16384, 7232]
