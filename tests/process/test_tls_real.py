@@ -168,7 +168,7 @@ def test_what_comes_after_a_close_notify_destroys_no_answers(
         rubbish = b"not TLS" * 10000
         sending = threading.Thread(target=client.sendall, args=[outgoing.read() + rubbish])
         sending.start()
-        while data := client.recv(1 << 16):
+        while data := client.recv(500):  # slowly
             incoming.write(data)
         sending.join()
     incoming.write_eof()
@@ -178,6 +178,25 @@ def test_what_comes_after_a_close_notify_destroys_no_answers(
             answers += data
     assert STAMP.sub(b"", answers) == b"x" * 320000
     service.wait_for(r"closed: .* ended by the client\n")
+
+
+def test_a_connection_that_is_idle_after_a_large_answer_holds_little(
+    files: Files, serve: Callable[..., Twistd]
+) -> None:
+    def exchange() -> ssl.SSLSocket:
+        client = tls_connect(service, files.context())
+        client.sendall(b"\n" * 16384)
+        receive(client, 16384 * 28)
+        return client
+
+    service = serve(*files.options, "--framing=line")
+    exchange().close()
+    service.wait_for("closed: ")
+    before = service.memory()
+    clients = [exchange() for _ in range(50)]
+    assert service.memory() - before < len(clients) * 64 * 1024
+    for client in clients:
+        client.close()
 
 
 def test_s_client_gets_its_answer(files: Files, serve: Callable[..., Twistd]) -> None:
