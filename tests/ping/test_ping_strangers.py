@@ -73,12 +73,12 @@ def flood(data: bytes) -> Handler:
 @pytest.mark.parametrize(
     ("handle", "message"),
     [
-        (send(b"SSH-2.0-OpenSSH_9.9\r\n"), "this is no tsserv: it sends 'SSH-2.0-OpenSSH_9.9'"),
-        (send(b"login: "), "this is no tsserv: it sends 'login:'"),
-        (send(b"\x1b[2J\xff\n"), "this is no tsserv: it sends '\\x1b[2J\\\\xff'"),
-        (flood(b"x"), f"this is no tsserv: it sends '{'x' * 60}'..."),
-        (flood(b"hi\n"), "this is no tsserv: it sends 'hi'"),
-        (echo, "this is no tsserv: it sends back what it gets, but without a stamp"),
+        (send(b"SSH-2.0-OpenSSH_9.9\r\n"), "this is not tsserv: it sends 'SSH-2.0-OpenSSH_9.9'"),
+        (send(b"login: "), "this is not tsserv: it sends 'login:'"),
+        (send(b"\x1b[2J\xff\n"), "this is not tsserv: it sends '\\x1b[2J\\\\xff'"),
+        (flood(b"x"), f"this is not tsserv: it sends '{'x' * 60}'..."),
+        (flood(b"hi\n"), "this is not tsserv: it sends 'hi'"),
+        (echo, "this is not tsserv: it sends back what it gets, but without a stamp"),
         (listen, "it takes connections, but does not answer"),
         (send(b"[Mon Nov 23"), "it takes connections, but does not answer"),
         (close, "the server closed the connection"),
@@ -193,7 +193,7 @@ def test_a_server_that_reads_nothing_more_ends_the_run(ping: Ping) -> None:
         done = ping(f"127.0.0.1:{port}", "--size", 65536, "--interval", 0.001, "--timeout", 0.5)
         over.set()
     assert done.status == 1
-    assert done.err == f"tsserv-ping: 127.0.0.1:{port}: the server takes nothing more\n"
+    assert done.err == f"tsserv-ping: 127.0.0.1:{port}: the server has stopped reading\n"
 
 
 def test_a_flood_does_not_wait_for_a_lost_answer_for_ever(ping: Ping) -> None:
@@ -332,7 +332,7 @@ def test_without_a_check_the_expiry_is_shown_if_something_can_read_it(
     assert read.status == unread.status == 0
     assert ": its certificate expired on 20" in read.out
     assert (
-        ": when its certificate expires is unknown (to see it without a check, install cryptography)"
+        ": the expiry of its certificate is unknown (with --insecure, install cryptography to see it)"
         in unread.out
     )
 
@@ -349,7 +349,7 @@ def test_a_client_certificate_that_is_missing_gets_one_line(
     assert done.err.count("\n") == 1
 
 
-class Quiet(BaseHTTPRequestHandler):
+class SilentHandler(BaseHTTPRequestHandler):
     """Logs nothing."""
 
     def log_message(self, *_: object) -> None:
@@ -357,11 +357,11 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 def test_a_web_server_is_no_tsserv(ping: Ping) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SilentHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         done = ping(f"127.0.0.1:{server.server_port}", *QUICK)
         server.shutdown()
         thread.join()
     assert done.status == 1
-    assert "this is no tsserv: it sends '<!DOCTYPE HTML" in done.err
+    assert "this is not tsserv: it sends '<!DOCTYPE HTML" in done.err

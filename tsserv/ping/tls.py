@@ -1,4 +1,4 @@
-"""TLS: what is checked, and when the server's certificate expires."""
+"""TLS: the context of the client, and the expiry of the server's certificate."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import NamedTuple
 
 
 class TLS(NamedTuple):
-    """What is known of a connection's TLS."""
+    """What is known of the TLS session of a connection."""
 
     version: str
     #: How long the handshake took, in nanoseconds.
     handshake: int
-    #: When the server's certificate expires, in seconds since 1970; ``None`` if that is not known.
+    #: When the server's certificate expires, in seconds since 1970; ``None`` if unknown.
     expires: int | None
 
 
 def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
     """
-    Return a context that trusts the CAs in a file, or those of the system, or everybody.
+    Return a client context.
 
-    :raises OSError: if the file cannot be read, or has no certificates in it.
+    :param cafile: a file with the CAs to trust; ``None`` for those of the system.
+    :param insecure: whether to accept any certificate.
+    :raises OSError: if the file cannot be read, or contains no certificate.
     """
     context = ssl.create_default_context(cafile=cafile)
     if insecure:
@@ -31,10 +33,10 @@ def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
 
 
 def expires(secure: ssl.SSLSocket) -> int | None:
-    """Return when the certificate of the other side expires, in seconds since 1970, if that can be known."""
+    """Return when the server's certificate expires, in seconds since 1970; ``None`` if it cannot be read."""
     if checked := secure.getpeercert():
         return int(ssl.cert_time_to_seconds(str(checked["notAfter"])))
-    # The standard library reads only certificates that it has checked.
+    # The standard library parses only certificates that it has verified.
     try:
         from cryptography.x509 import load_der_x509_certificate
 
@@ -48,11 +50,11 @@ def expiry(expires: int | None, now: float) -> str:
     """
     Return when a certificate expires, in words.
 
-    :param expires: in seconds since 1970; ``None`` if that is not known.
-    :param now: the same.
+    :param expires: in seconds since 1970; ``None`` if unknown.
+    :param now: the current time, in seconds since 1970.
     """
     if expires is None:
-        return "when its certificate expires is unknown (to see it without a check, install cryptography)"
+        return "the expiry of its certificate is unknown (with --insecure, install cryptography to see it)"
     day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(expires))
     if expires < now:
         return f"its certificate expired on {day}"
