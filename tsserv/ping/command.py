@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tsserv.ping.answers import Probes
-from tsserv.ping.connection import ConnectionEnded, reason
+from tsserv.ping.connection import ConnectionEnded
 from tsserv.ping.conversation import NotTsserv
 from tsserv.ping.dialer import CannotConnect, Dialer
 from tsserv.ping.flood import Bar, Flood
 from tsserv.ping.interrupt import Interrupt
-from tsserv.ping.options import Parser, make_parser, parse
+from tsserv.ping.options import PROGRAM, Parser, make_parser, parse
 from tsserv.ping.outputs.base import Output, Outputs, Summary
 from tsserv.ping.outputs.table import OUTPUTS
 from tsserv.ping.outputs.text import Text
 from tsserv.ping.run import Run
 from tsserv.ping.steady import Steady
-from tsserv.ping.tls import make_context
+from tsserv.ping.streams import open_closed_streams, write_error
+from tsserv.ping.tls import BadFile, make_context
 from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status, level
 
 
@@ -31,8 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: of the command line; ``None`` for those of this process.
     :return: the exit status.
     """
+    open_closed_streams()
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # a second signal, or the reader of the output has gone
+        return 1
+    except OSError as error:
+        write_error(f"{PROGRAM}: {_cannot_write(error)}")
+        return 1
+
+
+def _main(arguments: Sequence[str]) -> int:
     parser = make_parser()
-    options = parse(parser, sys.argv[1:] if arguments is None else arguments)
+    options = parse(parser, arguments)
     dialer = _make_dialer(parser, options)
     output = Outputs(_make_outputs(parser, options))
     interrupt = Interrupt()
@@ -58,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error = _cannot_write(cause)
         summary.level = level(counts, thresholds, error=True)
     if error and not options.nagios:
-        print(f"{parser.prog}: {summary.target}: {error}", file=sys.stderr)
+        write_error(f"{PROGRAM}: {summary.target}: {error}")
     if options.nagios:
         return NAGIOS[summary.level]
     return exit_status(summary.level, counts) if connected else NO_CONNECTION
@@ -109,8 +121,8 @@ def _make_dialer(parser: Parser, options: argparse.Namespace) -> Dialer:
     if options.tls:
         try:
             context = make_context(options.cafile, insecure=options.insecure)
-        except OSError as error:
-            parser.error(f"--cafile: cannot read {options.cafile!r}: {reason(error)}")
+        except BadFile as error:
+            parser.error(str(error))
     return Dialer(
         options.target,
         family=options.family or socket.AF_UNSPEC,

@@ -1,4 +1,4 @@
-"""A connection to the service, over TCP or TLS, and its errors in words."""
+"""A connection to the service, over TCP or TLS."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import ssl
 
 from tsserv.ping.address import HostPort
+from tsserv.ping.reason import reason
 from tsserv.ping.tls import TLS
 
 _READ_SIZE = 64 * 1024
@@ -96,16 +97,3 @@ class Connection:
     def close(self) -> None:
         """Close the connection without waiting."""
         self._socket.close()
-
-
-def reason(error: Exception) -> str:
-    """Return the reason for an error in words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is refused: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {(error.reason or str(error)).replace('_', ' ').lower()}"
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error)

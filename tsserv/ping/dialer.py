@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import Any
 
 from tsserv.ping.address import HostPort
-from tsserv.ping.connection import Connection, reason
+from tsserv.ping.connection import Connection
+from tsserv.ping.reason import reason
+from tsserv.ping.resolver import Address, Resolver
 from tsserv.ping.tls import TLS, expires
 
 
@@ -22,7 +23,7 @@ class Dialer:
 
     :param target: the host and port of the service.
     :param family: ``socket.AF_UNSPEC``, or the only address family to use.
-    :param timeout: for each address of the host, and for the TLS handshake, in seconds.
+    :param timeout: for the name lookup, for each address of the host, and for the TLS handshake, in seconds.
     :param context: for TLS; ``None`` for plain TCP.
     :param server_name: the name to request (SNI) and to verify with TLS; the host if ``None``.
     """
@@ -36,8 +37,8 @@ class Dialer:
         context: ssl.SSLContext | None = None,
         server_name: str | None = None,
     ) -> None:
-        self._target = target
-        self._family = family
+        self._host = target.host
+        self._resolver = Resolver(target.host, target.port, family)
         self._timeout = timeout
         self._context = context
         self._server_name = server_name or target.host
@@ -48,25 +49,24 @@ class Dialer:
 
         :raises CannotConnect: if no address does, or if TLS fails.
         """
-        host, port = self._target
         try:
-            found = socket.getaddrinfo(host, port, self._family, socket.SOCK_STREAM)
+            found = self._resolver.look_up(self._timeout)
         except (OSError, ValueError) as error:
-            raise CannotConnect(f"cannot find the host {host!r}: {reason(error)}") from error
+            raise CannotConnect(f"cannot find the host {self._host!r}: {reason(error)}") from error
         reasons = []
-        for family, _, _, _, address in found:
+        for address in found:
             try:
-                return self._dial(family, address)
-            except OSError as error:
-                reasons.append(f"{HostPort(*address[:2])}: {reason(error)}")
+                return self._dial(address)
+            except (OSError, ValueError) as error:  # ValueError: the host cannot be a name in TLS
+                reasons.append(f"{HostPort(*address.address[:2])}: {reason(error)}")
         raise CannotConnect(f"cannot connect to {'; '.join(reasons)}")
 
-    def _dial(self, family: socket.AddressFamily, address: tuple[Any, ...]) -> Connection:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+    def _dial(self, address: Address) -> Connection:
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
         try:
             sock.settimeout(self._timeout)
             begin = time.monotonic_ns()
-            sock.connect(address)
+            sock.connect(address.address)
             connect_time = time.monotonic_ns() - begin
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             tls = None
@@ -78,7 +78,7 @@ class Dialer:
                 secure.do_handshake()
                 handshake = time.monotonic_ns() - begin
                 tls = TLS(str(secure.version()), handshake, expires(secure))
-            return Connection(sock, HostPort(*address[:2]), connect_time, tls)
+            return Connection(sock, HostPort(*address.address[:2]), connect_time, tls)
         except BaseException:
             sock.close()
             raise

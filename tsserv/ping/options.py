@@ -12,7 +12,11 @@ from typing import NoReturn
 from tsserv.ping import parsers
 from tsserv.ping.answers import LARGEST, SMALLEST
 from tsserv.ping.outputs.table import OUTPUTS
+from tsserv.ping.streams import write_error, write_line
 from tsserv.ping.verdict import NAGIOS, USAGE, nagios_line
+
+#: The name of the program.
+PROGRAM = "tsserv-ping"
 
 # The default port of the service.
 _PORT = 21567
@@ -69,13 +73,18 @@ class Parser(argparse.ArgumentParser):
 
     nagios = False
 
+    def print_help(self, file: object = None) -> None:
+        """Write the help text; :mod:`argparse` would ignore errors."""
+        write_line(self.format_help().rstrip())
+
     def error(self, message: str) -> NoReturn:
         """End the program with a message; :mod:`argparse` calls this if the options are wrong."""
         message = re.sub("^argument ", "", message)
         if self.nagios:
-            print(nagios_line("unknown", message))
+            write_line(nagios_line("unknown", message))
             self.exit(NAGIOS["unknown"])
-        self.exit(USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        write_error(f"{self.prog}: {message} (see {self.prog} --help)")
+        self.exit(USAGE)
 
 
 class _Version(argparse.Action):
@@ -84,14 +93,14 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
 
-        print(f"{parser.prog} {version('tsserv')}")
+        write_line(f"{parser.prog} {version('tsserv')}")
         parser.exit()
 
 
 def make_parser() -> Parser:
     """Return the parser, from which the manual page and the shell completions are made too."""
     parser = Parser(
-        prog="tsserv-ping",
+        prog=PROGRAM,
         usage="%(prog)s [options] HOST[:PORT]",
         description=_DESCRIPTION,
         epilog="\n".join(f"{title}:\n{text}" for title, text in SECTIONS.items()),

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
+from pathlib import Path
 from typing import NamedTuple
+
+from tsserv.ping.reason import reason
+
+
+class BadFile(Exception):
+    """A file for TLS cannot be used; the text says which, and why."""
 
 
 class TLS(NamedTuple):
@@ -23,9 +31,18 @@ def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
 
     :param cafile: a file with the CAs to trust; ``None`` for those of the system.
     :param insecure: whether to accept any certificate.
-    :raises OSError: if the file cannot be read, or contains no certificate.
+    :raises BadFile: if the file cannot be read or contains no certificate, or if the file that the
+        environment variable ``SSLKEYLOGFILE`` names, to which Python writes keys, cannot be written.
     """
-    context = ssl.create_default_context(cafile=cafile)
+    if keys := os.environ.get("SSLKEYLOGFILE"):
+        try:
+            Path(keys).open("ab").close()
+        except OSError as error:
+            raise BadFile(f"SSLKEYLOGFILE: cannot write {keys!r}: {error.strerror}") from error
+    try:
+        context = ssl.create_default_context(cafile=cafile)
+    except OSError as error:
+        raise BadFile(f"--cafile: cannot read {cafile!r}: {reason(error)}") from error
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -34,16 +51,16 @@ def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
 
 def expires(secure: ssl.SSLSocket) -> int | None:
     """Return when the server's certificate expires, in seconds since 1970; ``None`` if it cannot be read."""
-    if checked := secure.getpeercert():
-        return int(ssl.cert_time_to_seconds(str(checked["notAfter"])))
-    # The standard library parses only certificates that it has verified.
     try:
+        if verified := secure.getpeercert():
+            return int(ssl.cert_time_to_seconds(str(verified["notAfter"])))
+        # The standard library parses only certificates that it has verified.
         from cryptography.x509 import load_der_x509_certificate
 
         certificate = load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
-    except (ImportError, ValueError):
+        return int(certificate.not_valid_after_utc.timestamp())
+    except Exception:  # a malformed certificate raises whatever its parser chooses
         return None
-    return int(certificate.not_valid_after_utc.timestamp())
 
 
 def expiry(expires: int | None, now: float) -> str:

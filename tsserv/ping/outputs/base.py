@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -111,17 +109,3 @@ def printable(data: bytes) -> str:
 def server_time(result: Result) -> str:
     """Return the text of the stamp without its brackets; empty if there is no stamp."""
     return "" if result.stamp is None else printable(result.stamp[1:-2])
-
-
-def write_line(line: str) -> None:
-    """
-    Write a line to standard output.
-
-    :raises KeyboardInterrupt: if its reader has gone; that ends the run, and later lines are discarded.
-    """
-    encoding = sys.stdout.encoding
-    try:
-        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise KeyboardInterrupt from None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tsserv.ping.outputs.base import Output, Summary, write_line
+from tsserv.ping.outputs.base import Output, Summary
 from tsserv.ping.outputs.summary import offset_text
+from tsserv.ping.streams import write_line
 from tsserv.ping.verdict import Thresholds, nagios_line
 
 

@@ -55,7 +55,9 @@ class Plot(Output):
         rasterized = len(self._rtts.times) + len(self._failed) > _MOST_SHAPES
         points = {"marker": ".", "rasterized": rasterized}
         figure = self._figure
-        figure.suptitle(f"tsserv-ping {summary.target}")
+        # Arguments of the command line may hold surrogates, and a "$" is not the beginning of a formula.
+        target = str(summary.target).encode(errors="backslashreplace").decode()
+        figure.suptitle(f"tsserv-ping {target}", parse_math=False)
         rtt, offset, distribution = figure.subplots(3)
         rtt.plot(self._rtts.since(begin), self._rtts.values, linewidth=0.5, **points)
         failed = [time - begin for time in self._failed]

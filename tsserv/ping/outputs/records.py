@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 
 from tsserv.ping.connection import Connection
 from tsserv.ping.offset import Bounds, zone_name
-from tsserv.ping.outputs.base import Output, Summary, server_time, write_line
+from tsserv.ping.outputs.base import Output, Summary, server_time
 from tsserv.ping.result import Result
+from tsserv.ping.streams import write_line
 
 #: Names and values, in order; ``None`` if unknown.
 Record = dict[str, object]
@@ -63,6 +65,7 @@ class Csv(Output):
     def result(self, result: Result) -> None:
         """Write the row of a probe."""
         record = _probe(result)
+        record["server_time"] = _inactive(server_time(result))
         if not self._begun:
             self._writer.writerow(record)
             self._begun = True
@@ -71,6 +74,18 @@ class Csv(Output):
     def end(self, summary: Summary) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _inactive(text: str) -> str:
+    """
+    Return received text as one that no spreadsheet takes for a formula.
+
+    Everything that could begin a formula, or a new cell with one, is percent-encoded.  All formats of the
+    service but patterns are left as they are.
+    """
+    return re.sub(
+        r"^\W|[^\w :.,/+-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text
+    )
 
 
 def _write(record: Record) -> None:

@@ -9,9 +9,10 @@ import time
 from typing import TextIO
 
 from tsserv.ping.connection import Connection
-from tsserv.ping.outputs.base import Output, Summary, server_time, write_line
+from tsserv.ping.outputs.base import Output, Summary, server_time
 from tsserv.ping.outputs.summary import offset_text, summary_lines
 from tsserv.ping.result import Result
+from tsserv.ping.streams import write_line
 from tsserv.ping.tls import expiry
 from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds
 
