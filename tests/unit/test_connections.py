@@ -69,7 +69,7 @@ def test_one_that_takes_no_answers_is_aborted_and_one_that_takes_some_is_not(log
     assert ends(stalled, slow, quiet) == ["reset", None, None]
     assert len(service.connections) == 2
     assert logged == [
-        "aborting connections that have taken no answer for 8 s (--stall-timeout)",
+        "aborting connections that have read less than 16 KiB of their answers in 8 s (--stall-timeout)",
         "stalled connections aborted: 1",
     ]
 

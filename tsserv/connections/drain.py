@@ -65,8 +65,9 @@ class Drain(Service):
     def _close_inactive(self) -> None:
         now = self._clock.seconds()
         for connection in self._connections:
-            if connection.received != connection.received_before or waiting(connection.transport):
-                connection.received_before = connection.received
+            received = connection.lowest.received
+            if received != connection.received_before or waiting(connection.transport):
+                connection.received_before = received
                 connection.active_at = now
             elif now - connection.active_at >= _INACTIVE:
                 connection.finish("service stopped")

@@ -28,9 +28,6 @@ from tsserv.net.queues import buffered
 
 _log = Logger("tsserv")
 
-#: The value of :attr:`TrackedProtocol.acknowledged` when the client has acknowledged every byte sent.
-ALL = -1
-
 
 class TrackedProtocol(Protocol):
     """
@@ -45,7 +42,6 @@ class TrackedProtocol(Protocol):
     __slots__ = (
         "_connections",
         "acknowledged",
-        "acknowledged_at",
         "active_at",
         "announced",
         "chunks",
@@ -53,6 +49,7 @@ class TrackedProtocol(Protocol):
         "host",
         "opened_at",
         "port",
+        "reads_for",
         "reason",
         "received",
         "received_before",
@@ -71,16 +68,22 @@ class TrackedProtocol(Protocol):
         self.connected = 0
         #: How many chunks and bytes have been received, and how many bytes have been written.
         self.chunks = self.received = self.sent = 0
-        #: ``received`` when it was last looked at, and when it was first seen to be that.
+        #: ``lowest.received`` when it was last looked at, and when it was first seen to be that.
         self.received_before = -1
         self.active_at = 0.0
-        #: How many of the bytes ``sent`` the client has acknowledged, and when that was first seen.
-        self.acknowledged = ALL
-        self.acknowledged_at = 0.0
+        #: Of the bytes ``lowest.sent``: how many were acknowledged at the last check for a stall, and for how
+        #: many more checks the client may be reading them; if negative, for how many it has been stalled.
+        self.acknowledged = self.reads_for = 0
         #: When the connection opened, on the clock of the access log.
         self.opened_at = 0.0
         #: Why the connection ends, in a few words, if the service ends it.
         self.reason = "connection lost"
+
+    @property
+    def lowest(self) -> TrackedProtocol:
+        """The protocol that counts every byte of the connection: this one, or the layer below it."""
+        lowest: TrackedProtocol = self.transport.protocol
+        return lowest
 
     def connectionMade(self) -> None:
         """Register."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from tsserv.connections.registry import ALL, Connections, TrackedProtocol
-from tsserv.net.queues import unsent, waiting
+from tsserv.connections.registry import Connections
+from tsserv.connections.stall import PORTION, StallRule
+from tsserv.net.queues import waiting
 
 # A timeout is noticed late by a quarter of it at most: the last event by one check of the connections,
 # and the end of the timeout by another.
@@ -22,8 +25,8 @@ class Watch(Service):
     :param connections: to watch.
     :param idle_timeout: a connection that has received nothing for so long, in seconds, and is owed nothing
         is closed; 0 is never.
-    :param stall_timeout: a connection with answers that wait, and whose client has acknowledged none of them
-        for so long, in seconds, is aborted; 0 is never.
+    :param stall_timeout: a connection with answers that wait is aborted if its client reads less than
+        :data:`PORTION` bytes in so long, in seconds; 0 is never.
     """
 
     def __init__(
@@ -32,7 +35,8 @@ class Watch(Service):
         self._clock = clock
         self._connections = connections
         self._idle_timeout = idle_timeout
-        self._stall_timeout = stall_timeout
+        self._interval = min(filter(None, (idle_timeout, stall_timeout)), default=0.0) / _CHECKS_PER_TIMEOUT
+        self._stall_rule = StallRule(ceil(stall_timeout / self._interval)) if stall_timeout else None
         self._loop = LoopingCall(self._check)
         self._loop.clock = clock
         self._idle = connections.repeated(
@@ -40,16 +44,16 @@ class Watch(Service):
             "idle connections closed: {count}",
         )
         self._stalled = connections.repeated(
-            f"aborting connections that have taken no answer for {stall_timeout:g} s (--stall-timeout)",
+            f"aborting connections that have read less than {PORTION // 1024} KiB of their answers"
+            f" in {stall_timeout:g} s (--stall-timeout)",
             "stalled connections aborted: {count}",
         )
 
     def startService(self) -> None:
         """Begin to watch."""
         super().startService()
-        timeouts = [timeout for timeout in (self._idle_timeout, self._stall_timeout) if timeout]
-        if timeouts:
-            self._loop.start(min(timeouts) / _CHECKS_PER_TIMEOUT, now=False)
+        if self._interval:
+            self._loop.start(self._interval, now=False)
 
     def stopService(self) -> None:
         """Stop watching."""
@@ -60,9 +64,9 @@ class Watch(Service):
     def _check(self) -> None:
         now = self._clock.seconds()
         for connection in self._connections:
-            active = connection.received != connection.received_before
-            if active:
-                connection.received_before = connection.received
+            received = connection.lowest.received
+            if received != connection.received_before:
+                connection.received_before = received
                 connection.active_at = now
             elif (
                 self._idle_timeout
@@ -72,16 +76,6 @@ class Watch(Service):
             ):
                 self._idle.add()
                 connection.finish("idle")
-            # Nothing can be unacknowledged if all was and nothing has been received since.
-            if self._stall_timeout and (active or connection.acknowledged != ALL):
-                self._check_stall(connection, now)
-
-    def _check_stall(self, connection: TrackedProtocol, now: float) -> None:
-        unacknowledged = unsent(connection.transport)
-        acknowledged = connection.sent - unacknowledged if unacknowledged else ALL
-        if acknowledged != connection.acknowledged:
-            connection.acknowledged = acknowledged
-            connection.acknowledged_at = now
-        elif unacknowledged and now - connection.acknowledged_at >= self._stall_timeout:
-            self._stalled.add()
-            connection.abort("stalled")
+            if self._stall_rule and self._stall_rule.stalled(connection):
+                self._stalled.add()
+                connection.abort("stalled")

@@ -128,7 +128,9 @@ class TLSLayer(Preface):
 
     def _flush(self) -> None:
         if self._outgoing.pending:
-            self.transport.write(self._outgoing.read())
+            data = self._outgoing.read()
+            self.sent += len(data)
+            self.transport.write(data)
 
     # Called by the protocol above; everything else that it calls is the connection's
 
