@@ -29,6 +29,7 @@ from tsserv.framing import FRAMINGS
 from tsserv.layers.credentials import Credentials
 from tsserv.layers.proxy import ProxyFactory
 from tsserv.layers.tls import TLSFactory
+from tsserv.net.clock import measure_with_monotonic_clock
 from tsserv.net.listeners import EndpointListener, Listener
 from tsserv.net.reactor import eager
 from tsserv.ops.logfile import FORMATS, LogFile
@@ -50,6 +51,7 @@ def makeService(config: Options, reactor: Any = None) -> MultiService:  # noqa: 
     """
     if reactor is None:
         from twisted.internet import reactor
+    measure_with_monotonic_clock(reactor)
     log = AccessLog(reactor, *LOGGED_ENDS[config["log-connections"]])
     connections = Connections(
         reactor, log, most=config["max-connections"], most_per_host=config["max-connections-per-host"]
