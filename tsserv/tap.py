@@ -83,7 +83,17 @@ def makeService(config: Options, reactor: Any = None) -> MultiService:  # noqa: 
 def _listeners(config: Options, reactor: Any, connections: Connections) -> MultiService:  # noqa: ANN401
     """Return all listeners as one service; each puts the layers it is asked for below the protocol."""
     factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections)
-    listening = reactor if config["no-eager"] else eager(reactor, reuse_port=config["reuse-port"])
+    listening = reactor
+    if not config["no-eager"]:
+        failed = connections.repeated(
+            "cannot accept connections, and keeps trying: {error}",
+            "attempts to accept a connection that failed: {count}",
+        )
+        listening = eager(
+            reactor,
+            reuse_port=config["reuse-port"],
+            accept_failed=lambda error: failed.add(error=error.strerror),
+        )
     backlog = config["backlog"]
     listeners = MultiService()
     if config["port"] is not None:

@@ -2,14 +2,71 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from twisted.internet import tcp, unix
+from twisted.logger import Logger
 
 from tsserv.net.server import EagerServer, EagerUNIXServer
 
+_log = Logger("tsserv")
 
-class EagerPort(tcp.Port):
+
+def log_accept_error(error: OSError) -> None:
+    """Log an error of ``accept``."""
+    _log.warn("cannot accept a connection: {error}", error=error)
+
+
+class _ListeningSocket(socket.socket):
+    """A listening socket that reports errors of ``accept``, and then has nothing to accept."""
+
+    #: Is called with each error.
+    report: Callable[[OSError], None]
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """
+        Accept a connection.
+
+        Linux reports errors of the network here that have already ended the new connection, and says to
+        treat them as if nobody waited (accept(2), "Error handling"). For others, such as ``ENFILE``, the
+        client waits, and the reactor tries again in its next turn. Twisted would log a traceback for most.
+
+        :raises BlockingIOError: if there is nothing to accept.
+        :raises OSError: ``EMFILE``, for which Twisted has a file descriptor in reserve.
+        """
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EMFILE):
+                raise
+            self.report(error)
+            raise BlockingIOError(errno.EAGAIN, "nothing to accept") from error
+
+
+class _ReportsErrors(tcp.Port):
+    """A listener that reports errors of ``accept``."""
+
+    #: Is called with each.
+    accept_failed: Callable[[OSError], None]
+
+    def startListening(self) -> None:
+        """
+        Listen.
+
+        :raises CannotListenError: if that cannot be.
+        """
+        super().startListening()
+        plain = self.socket
+        self.socket = _ListeningSocket(plain.family, plain.type, plain.proto, plain.detach())
+        self.socket.setblocking(False)
+        self.socket.report = self.accept_failed
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+
+
+class EagerPort(_ReportsErrors):
     """A TCP listener whose connections send at once."""
 
     transport = EagerServer
@@ -24,7 +81,7 @@ class EagerPort(tcp.Port):
         return made
 
 
-class EagerUNIXPort(unix.Port):
+class EagerUNIXPort(_ReportsErrors, unix.Port):
     """A UNIX listener whose connections send at once."""
 
     transport = EagerUNIXServer
