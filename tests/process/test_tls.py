@@ -310,7 +310,7 @@ def test_files_are_found_again_in_whatever_folder(files: Files, monkeypatch: pyt
     credentials = Credentials("certificate.pem", "key.pem")
     before = credentials.context
     monkeypatch.chdir("/")
-    credentials.renew()
+    credentials.reload()
     assert credentials.context is not before
 
 

@@ -39,7 +39,7 @@ class Credentials:
         #: For connections that come now.
         self.context = self._load()
 
-    def renew(self) -> None:
+    def reload(self) -> None:
         """Read the files again; if they cannot be used, log it and go on with what there was."""
         try:
             self.context = self._load()
