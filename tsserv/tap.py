@@ -34,6 +34,7 @@ from tsserv.net.listeners import EndpointListener, Listener
 from tsserv.net.reactor import eager
 from tsserv.ops.logfile import FORMATS, LogFile
 from tsserv.ops.signals import Signals
+from tsserv.ops.stdio import unblock_stdout
 from tsserv.ops.systemd import Notifier
 from tsserv.options import Options
 from tsserv.protocol import TimestampFactory
@@ -60,10 +61,14 @@ def makeService(config: Options, reactor: Any = None) -> MultiService:  # noqa: 
         reactor, connections, idle_timeout=config["idle-timeout"], stall_timeout=config["stall-timeout"]
     )
     drain = Drain(reactor, connections, config["drain-timeout"])
-    log_file = LogFile(config["open-logfile"], FORMATS[config["log-format"]]) if config["logfile"] else None
+    if config.parent is not None:  # under twistd, which is about to log
+        unblock_stdout(reactor)
+    log_file = (
+        LogFile(config["open-logfile"], FORMATS[config["log-format"]], reactor) if config["logfile"] else None
+    )
     credentials: Credentials | None = config["credentials"]
     notifier = Notifier(reactor, connections.__len__)
-    steps = [part.renew for part in (log_file, credentials) if part is not None]
+    steps = [part.reload for part in (log_file, credentials) if part is not None]
     signals = Signals(reactor, reload=lambda: notifier.reload(*steps), hurry=connections.abort)
     service = _InOrder()
     for part in (
