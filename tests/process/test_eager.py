@@ -461,7 +461,7 @@ def test_a_socket_that_is_closed_while_it_is_watched_for_both_can_be_removed(
     assert running.reactor.getWriters() == []
 
 
-@pytest.mark.parametrize("error", [errno.EPROTO, errno.ENETDOWN, errno.EACCES, errno.ENFILE, errno.EPERM])
+@pytest.mark.parametrize("error", [errno.EPROTO, errno.ENETDOWN, errno.EACCES, errno.EPERM])
 def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
     error: int, running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
@@ -475,6 +475,37 @@ def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
         assert {*logged} == {f"cannot accept a connection: [Errno {error}] {os.strerror(error)}"}
         client.sendall(b"x")
         running.turn(lambda: arrived(client))
+
+
+@pytest.mark.parametrize("error", [errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_a_system_without_room_is_not_asked_again_at_once(
+    error: int, running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    def accept(self: socket.socket) -> NoReturn:
+        fail(OSError(error, os.strerror(error)))
+
+    with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "accept", accept)
+            for _ in range(9):
+                running.reactor.doRead()
+        assert len(logged) == 1
+        running.real.advance(0.125)
+        client.sendall(b"x")
+        running.turn(lambda: arrived(client))
+
+
+def test_a_listener_that_has_closed_meanwhile_does_not_try_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def accept(self: socket.socket) -> NoReturn:
+        fail(OSError(errno.ENFILE, os.strerror(errno.ENFILE)))
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    running.port.doRead()
+    running.port.stopListening()
+    running.real.advance(0.125)
+    assert running.reactor.getReaders() == []
 
 
 def test_twisted_handles_the_want_of_file_descriptors(

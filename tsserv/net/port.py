@@ -8,11 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from tsserv.net.server import EagerServer, EagerUNIXServer
 
 _log = Logger("tsserv")
+
+# Errors of accept by which the system says that it has no room: the client still waits.
+_NO_ROOM = (errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+# How long a listener waits for room before it tries again, in seconds.
+_PAUSE = 0.1
 
 
 def log_accept_error(error: OSError) -> None:
@@ -31,8 +38,7 @@ class _ListeningSocket(socket.socket):
         Accept a connection.
 
         Linux reports errors of the network here that have already ended the new connection, and says to
-        treat them as if nobody waited (accept(2), "Error handling"). For others, such as ``ENFILE``, the
-        client waits, and the reactor tries again in its next turn. Twisted would log a traceback for most.
+        treat them as if nobody waited (accept(2), "Error handling"). Twisted would log a traceback for most.
 
         :raises BlockingIOError: if there is nothing to accept.
         :raises OSError: ``EMFILE``, for which Twisted has a file descriptor in reserve.
@@ -47,7 +53,7 @@ class _ListeningSocket(socket.socket):
 
 
 class _ReportsErrors(tcp.Port):
-    """A listener that reports errors of ``accept``."""
+    """A listener that reports errors of ``accept``, and pauses while the system has no room."""
 
     #: Is called with each.
     accept_failed: Callable[[OSError], None]
@@ -62,8 +68,18 @@ class _ReportsErrors(tcp.Port):
         plain = self.socket
         self.socket = _ListeningSocket(plain.family, plain.type, plain.proto, plain.detach())
         self.socket.setblocking(False)
-        self.socket.report = self.accept_failed
+        self.socket.report = self._accept_failed
         self.fileno = self.socket.fileno  # type: ignore[method-assign]
+
+    def _accept_failed(self, error: OSError) -> None:
+        self.accept_failed(error)
+        if error.errno in _NO_ROOM:
+            self.stopReading()
+            IReactorTime(self.reactor).callLater(_PAUSE, self._try_again)
+
+    def _try_again(self) -> None:
+        if self.connected and not self.disconnecting:
+            self.startReading()
 
 
 class EagerPort(_ReportsErrors):
