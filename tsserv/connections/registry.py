@@ -40,21 +40,8 @@ class TrackedProtocol(Protocol):
 
     # Ten thousand of them may be idle.
     __slots__ = (
-        "_connections",
-        "acknowledged",
-        "active_at",
-        "announced",
-        "chunks",
-        "connected",
-        "host",
-        "opened_at",
-        "port",
-        "reads_for",
-        "reason",
-        "received",
-        "received_before",
-        "sent",
-        "transport",
+        *("_connections", "acknowledged", "active_at", "announced", "chunks", "connected", "host"),
+        *("opened_at", "port", "reads_for", "reason", "received", "received_before", "sent", "transport"),
     )
 
     #: Twisted's connection, or a layer above it that hands on what it does not know.
