@@ -10,7 +10,7 @@ another protocol (:mod:`tsserv.layers`), the first is closed and the second open
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -132,9 +132,13 @@ class Connections(Service):
         """Return how many connections are open."""
         return len(self._open)
 
-    def __iter__(self) -> Iterator[TrackedProtocol]:
-        """Iterate over the connections that are open now, some of which may end meanwhile."""
-        return iter(list(self._open))
+    def for_each(self, call: Callable[[TrackedProtocol], None]) -> None:
+        """Call ``call`` with each open connection; an exception is logged, and ends no timer."""
+        for connection in list(self._open):
+            try:
+                call(connection)
+            except Exception:
+                _log.failure("Unhandled error in {connection}", connection=connection)
 
     def admits(self, client: Client) -> bool:
         """Return whether ``client`` may connect now; if not, count and log it."""
@@ -192,5 +196,4 @@ class Connections(Service):
         """End every connection now, unsent answers and all."""
         if self._open:
             _log.warn("connections aborted before they had finished: {count}", count=len(self._open))
-        for connection in self:
-            connection.abort("service stopped")
+        self.for_each(lambda connection: connection.abort("service stopped"))

@@ -8,7 +8,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from tsserv.connections.registry import Connections
+from tsserv.connections.registry import Connections, TrackedProtocol
 from tsserv.connections.stall import PORTION, StallRule
 from tsserv.net.queues import waiting
 
@@ -33,11 +33,10 @@ class Watch(Service):
         self, clock: IReactorTime, connections: Connections, *, idle_timeout: float, stall_timeout: float
     ) -> None:
         self._clock = clock
-        self._connections = connections
         self._idle_timeout = idle_timeout
         self._interval = min(filter(None, (idle_timeout, stall_timeout)), default=0.0) / _CHECKS_PER_TIMEOUT
         self._stall_rule = StallRule(ceil(stall_timeout / self._interval)) if stall_timeout else None
-        self._loop = LoopingCall(self._check)
+        self._loop = LoopingCall(connections.for_each, self._check)
         self._loop.clock = clock
         self._idle = connections.repeated(
             f"closing connections that have sent nothing for {idle_timeout:g} s (--idle-timeout)",
@@ -61,21 +60,20 @@ class Watch(Service):
         if self._loop.running:
             self._loop.stop()
 
-    def _check(self) -> None:
+    def _check(self, connection: TrackedProtocol) -> None:
         now = self._clock.seconds()
-        for connection in self._connections:
-            received = connection.lowest.received
-            if received != connection.received_before:
-                connection.received_before = received
-                connection.active_at = now
-            elif (
-                self._idle_timeout
-                and now - connection.active_at >= self._idle_timeout
-                # A slow reader, or a connection with data that the reactor has yet to read, is not idle.
-                and not waiting(connection.transport)
-            ):
-                self._idle.add()
-                connection.finish("idle")
-            if self._stall_rule and self._stall_rule.stalled(connection):
-                self._stalled.add()
-                connection.abort("stalled")
+        received = connection.lowest.received
+        if received != connection.received_before:
+            connection.received_before = received
+            connection.active_at = now
+        elif (
+            self._idle_timeout
+            and now - connection.active_at >= self._idle_timeout
+            # A slow reader, or a connection with data that the reactor has yet to read, is not idle.
+            and not waiting(connection.transport)
+        ):
+            self._idle.add()
+            connection.finish("idle")
+        if self._stall_rule and self._stall_rule.stalled(connection):
+            self._stalled.add()
+            connection.abort("stalled")
