@@ -1,4 +1,4 @@
-"""Makes the manual page and the shell completions of ``tsserv-ping`` when a wheel is built."""
+"""Makes the manual page and the shell completions of ``tsserv-ping`` while a wheel is built."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _COMPLETIONS = {
 
 
 class PingPages(BuildHookInterface):
-    """Adds them to what the wheel puts under the prefix of its installation."""
+    """Adds them to the shared data of the wheel, which are installed under the prefix."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Make the files; hatchling calls it before it builds."""
-        self._folder = tempfile.TemporaryDirectory()
+        """Make the files; hatchling calls this before it builds."""
+        self._directory = tempfile.TemporaryDirectory()
         self._shared: dict[str, str] = build_data["shared_data"]
-        sys.path.insert(0, self.root)  # the parser imports nothing but the standard library
+        sys.path.insert(0, self.root)  # the parser imports the standard library and tsserv alone
         from tsserv.ping.options import SECTIONS, make_parser
 
         parser = make_parser()
@@ -46,10 +46,10 @@ class PingPages(BuildHookInterface):
         self._add("share/man/man1/tsserv-ping.1", str(page))
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Take the files away; hatchling calls it after it has built."""
-        self._folder.cleanup()
+        """Remove the files; hatchling calls this after it has built."""
+        self._directory.cleanup()
 
     def _add(self, path: str, text: str) -> None:
-        file = Path(self._folder.name, Path(path).name)
+        file = Path(self._directory.name, Path(path).name)
         file.write_text(text, encoding="utf-8")
         self._shared[str(file)] = path

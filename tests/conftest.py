@@ -40,8 +40,13 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Twistd]]:
     """Return a function that starts the service in the foreground, with options of ``twistd tsserv``."""
     started: list[Twistd] = []
 
-    def start(*options: str, reactor: str = "default", passed: socket.socket | None = None) -> Twistd:
-        service = Twistd(tmp_path, *options, reactor=reactor, passed=passed)
+    def start(
+        *options: str,
+        reactor: str = "default",
+        prefix: tuple[str, ...] = (),
+        passed: socket.socket | None = None,
+    ) -> Twistd:
+        service = Twistd(tmp_path, *options, reactor=reactor, prefix=prefix, passed=passed)
         started.append(service)
         service.wait_until_up()
         return service

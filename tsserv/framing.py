@@ -74,12 +74,11 @@ class LineFraming:
     def answer(self, data: bytes, lines: Lines) -> bytes:
         """Return ``data`` with a stamp at the start of each line that begins in it."""
         stamp = self._now()
-        ended = data.endswith(b"\n")
         # A newline at the end begins no line yet.
-        answer = data.replace(b"\n", b"\n" + stamp, data.count(b"\n") - ended)
+        answer = data[:-1].replace(b"\n", b"\n" + stamp) + data[-1:]
         if lines.at_line_start:
             answer = stamp + answer
-        lines.at_line_start = ended
+        lines.at_line_start = data.endswith(b"\n")
         return answer
 
 

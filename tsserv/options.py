@@ -15,6 +15,7 @@ from tsserv.layers.credentials import Credentials
 from tsserv.layers.proxy import LOOPBACK
 from tsserv.net.endpoints import parse_place, passed_by_systemd
 from tsserv.ops.logfile import open_log
+from tsserv.ops.stdio import open_closed_descriptors
 from tsserv.optiontable import BACKLOG, OPTIONS, Option
 from tsserv.stamp import Stamp
 
@@ -82,6 +83,7 @@ class Options(usage.Options):
         :raises UsageError: if they are wrong.  Under twistd the program ends instead, with status 1
             and one line on standard error: twistd would print the whole help, to standard output.
         """
+        open_closed_descriptors()  # before anything else is opened
         try:
             super().parseOptions(options)
         except usage.UsageError as error:

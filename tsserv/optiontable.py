@@ -101,7 +101,7 @@ OPTIONS = (
     ),
     Option(
         "stall-timeout",
-        "Seconds after which a client that reads none of its answers is cut off; 0 is never.",
+        "Seconds in which a client must read 16 KiB of the answers waiting for it; 0 is any time.",
         parsers.seconds,
         default=60.0,
     ),

@@ -29,10 +29,12 @@ from tsserv.framing import FRAMINGS
 from tsserv.layers.credentials import Credentials
 from tsserv.layers.proxy import ProxyFactory
 from tsserv.layers.tls import TLSFactory
+from tsserv.net.clock import measure_with_monotonic_clock
 from tsserv.net.listeners import EndpointListener, Listener
 from tsserv.net.reactor import eager
 from tsserv.ops.logfile import FORMATS, LogFile
 from tsserv.ops.signals import Signals
+from tsserv.ops.stdio import unblock_stdout
 from tsserv.ops.systemd import Notifier
 from tsserv.options import Options
 from tsserv.protocol import TimestampFactory
@@ -50,6 +52,7 @@ def makeService(config: Options, reactor: Any = None) -> MultiService:  # noqa: 
     """
     if reactor is None:
         from twisted.internet import reactor
+    measure_with_monotonic_clock(reactor)
     log = AccessLog(reactor, *LOGGED_ENDS[config["log-connections"]])
     connections = Connections(
         reactor, log, most=config["max-connections"], most_per_host=config["max-connections-per-host"]
@@ -58,10 +61,14 @@ def makeService(config: Options, reactor: Any = None) -> MultiService:  # noqa: 
         reactor, connections, idle_timeout=config["idle-timeout"], stall_timeout=config["stall-timeout"]
     )
     drain = Drain(reactor, connections, config["drain-timeout"])
-    log_file = LogFile(config["open-logfile"], FORMATS[config["log-format"]]) if config["logfile"] else None
+    if config.parent is not None:  # under twistd, which is about to log
+        unblock_stdout(reactor)
+    log_file = (
+        LogFile(config["open-logfile"], FORMATS[config["log-format"]], reactor) if config["logfile"] else None
+    )
     credentials: Credentials | None = config["credentials"]
     notifier = Notifier(reactor, connections.__len__)
-    steps = [part.renew for part in (log_file, credentials) if part is not None]
+    steps = [part.reload for part in (log_file, credentials) if part is not None]
     signals = Signals(reactor, reload=lambda: notifier.reload(*steps), hurry=connections.abort)
     service = _InOrder()
     for part in (
@@ -81,7 +88,17 @@ def makeService(config: Options, reactor: Any = None) -> MultiService:  # noqa: 
 def _listeners(config: Options, reactor: Any, connections: Connections) -> MultiService:  # noqa: ANN401
     """Return all listeners as one service; each puts the layers it is asked for below the protocol."""
     factory = TimestampFactory(FRAMINGS[config["framing"]](config["stamp"]), connections)
-    listening = reactor if config["no-eager"] else eager(reactor, reuse_port=config["reuse-port"])
+    listening = reactor
+    if not config["no-eager"]:
+        failed = connections.repeated(
+            "cannot accept connections, and keeps trying: {error}",
+            "attempts to accept a connection that failed: {count}",
+        )
+        listening = eager(
+            reactor,
+            reuse_port=config["reuse-port"],
+            accept_failed=lambda error: failed.add(error=error.strerror),
+        )
     backlog = config["backlog"]
     listeners = MultiService()
     if config["port"] is not None:

@@ -14,15 +14,19 @@ import pytest
 from pinging import serving
 from processes import PATIENCE
 
+from tsserv.ping.address import HostPort
 from tsserv.ping.answers import LARGEST, Probes
-from tsserv.ping.connection import Connection, ConnectionEnded, Dialer
-from tsserv.ping.conversation import Conversation, Result
-from tsserv.ping.figures import Tally
+from tsserv.ping.connection import Connection, ConnectionEnded
+from tsserv.ping.conversation import Conversation
+from tsserv.ping.counts import Counts
+from tsserv.ping.dialer import Dialer
 from tsserv.ping.flood import Flood
 from tsserv.ping.interrupt import Interrupt
 from tsserv.ping.offset import Offset
-from tsserv.ping.outputs.base import Output
+from tsserv.ping.outputs.base import Outputs
+from tsserv.ping.result import Result
 from tsserv.ping.run import Run
+from tsserv.ping.steady import Steady
 
 SECOND = 10**9
 
@@ -46,8 +50,8 @@ class Exchange:
     def __init__(self, timeout: int = 100 * SECOND) -> None:
         self.wire = Wire()
         self.probes = Probes(64)
-        self.tally = Tally()
-        self.conversation = Conversation(self.wire, self.probes, timeout, self.tally, Offset())
+        self.counts = Counts()
+        self.conversation = Conversation(self.wire, self.probes, timeout, self.counts, Offset())
         for number in (1, 2, 3):
             self.conversation.send(number)
 
@@ -63,15 +67,15 @@ class Exchange:
 def test_a_pause_at_any_clock_makes_the_offset_vague_and_not_wrong(
     pause: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The system may run somebody else after any look at a clock."""
+    """The system may run somebody else after any reading of a clock."""
     now = [1795422158 * SECOND]  # of the server's clock too
 
-    def look() -> int:
+    def read_clock() -> int:
         now[0] += pause
         return now[0] - pause
 
-    monkeypatch.setattr(time, "time_ns", look)
-    monkeypatch.setattr(time, "monotonic_ns", look)
+    monkeypatch.setattr(time, "time_ns", read_clock)
+    monkeypatch.setattr(time, "monotonic_ns", read_clock)
     exchange = Exchange()
     seconds, nanoseconds = divmod(now[0], SECOND)
     stamp = b"[%d.%06d] " % (seconds, nanoseconds // 1000)
@@ -88,7 +92,7 @@ def test_each_answer_is_counted_once() -> None:
         (1, "answered"),
         (3, "answered"),
     ]
-    assert (exchange.tally.answered, exchange.tally.doubled) == (3, 2)
+    assert (exchange.counts.answered, exchange.counts.doubled) == (3, 2)
     assert exchange.conversation.deadline is None
     assert exchange.conversation.end() == []
 
@@ -97,7 +101,7 @@ def test_a_line_that_nothing_is_waiting_for_is_stray() -> None:
     exchange = Exchange()
     exchange.receive(*(exchange.answer(number) for number in (1, 2, 3)))
     assert exchange.receive(b"[1] ?\n", exchange.answer(2)[:-2] + b"?\n") == []
-    assert (exchange.tally.altered, exchange.tally.stray) == (0, 2)
+    assert (exchange.counts.altered, exchange.counts.stray) == (0, 2)
 
 
 def test_an_answer_without_any_stamp_before_it_has_no_offset() -> None:
@@ -119,7 +123,7 @@ def test_what_is_overdue_may_still_be_answered_and_is_lost_in_the_end() -> None:
         (1, "lost"),
         (3, "lost"),
     ]
-    assert (exchange.tally.late, exchange.tally.lost, exchange.tally.pending) == (1, 2, 0)
+    assert (exchange.counts.late, exchange.counts.lost, exchange.counts.pending) == (1, 2, 0)
 
 
 @pytest.mark.parametrize(("reason", "outcome"), [("", "pending"), ("why", "lost")])
@@ -153,7 +157,7 @@ class Narrow(Dialer):
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sock.connect(self._address)
-        return Connection(sock, "server", 0, None)
+        return Connection(sock, HostPort(*self._address), 0, None)
 
 
 @pytest.fixture
@@ -165,16 +169,16 @@ def narrow() -> Iterator[Run]:
             client.sendall(b"[1] " + line)
 
     with serving(answer_lines) as port:
-        yield Run(Narrow(port), Probes(LARGEST), timeout=30 * SECOND, output=Output(), interrupt=Interrupt())
+        yield Run(Narrow(port), Probes(LARGEST), 30 * SECOND, Outputs([]), Interrupt())
 
 
 def test_a_probe_that_goes_out_in_pieces_is_answered(narrow: Run) -> None:
     before = time.process_time()
-    narrow.run(3, SECOND // 1000, reconnect=False)
-    assert (narrow.tally.answered, narrow.tally.sent) == (3, 3)
+    Steady(narrow, SECOND // 1000).run(3, reconnect=False)
+    assert (narrow.counts.answered, narrow.counts.sent) == (3, 3)
     assert time.process_time() - before < 5  # it waits, and does not spin
 
 
 def test_a_flood_of_probes_that_go_out_in_pieces_is_answered(narrow: Run) -> None:
     Flood(narrow, SECOND // 10, lambda elapsed: None).run(2)
-    assert narrow.tally.answered == narrow.tally.sent >= 2
+    assert narrow.counts.answered == narrow.counts.sent >= 2

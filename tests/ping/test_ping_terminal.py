@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import re
@@ -18,6 +19,7 @@ from pinging import Ping, serving
 from processes import PATIENCE, environment
 
 from tsserv.ping.interrupt import Interrupt
+from tsserv.ping.outputs.base import Outputs, Summary
 from tsserv.stamp import Stamp
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "tsserv-ping"
@@ -138,6 +140,59 @@ def test_a_reader_that_is_gone_at_the_end_does_no_harm(port: int) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
         assert process.wait(PATIENCE) == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(closed: str, port: int) -> None:
+    shell = ["/bin/sh", "-c", f'exec "$0" "$@" {closed}', str(PROGRAM)]
+    arguments = [f"127.0.0.1:{port}", "--count", "1"]
+    done = subprocess.run([*shell, *arguments], env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("1 answered" in done.stdout) == (" >" not in f" {closed}")
+    done = subprocess.run([*shell, "host:0"], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert ("is not a whole number" in done.stderr) == ("2>" not in closed)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["--count", "1"], ["--version"], ["--help"], ["--nagios", "--count", "0"]]
+)
+def test_output_that_cannot_be_written_gets_one_line(arguments: list[str], port: int) -> None:
+    with Path("/dev/full").open("w") as full:
+        with start(f"127.0.0.1:{port}", *arguments, stdout=full.fileno()) as process:
+            _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        assert err.startswith("tsserv-ping: ")
+        assert err.endswith(f"cannot write the output: {os.strerror(errno.ENOSPC)}\n")
+        assert err.count("\n") == 1
+        with start("host:0", stderr=full.fileno()) as process:
+            out, _ = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, out) == (2, "")
+
+
+def test_help_whose_reader_has_gone_does_no_harm() -> None:
+    with start("--help") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+        assert process.wait(PATIENCE) == 1
+
+
+def test_a_second_signal_ends_it_at_once(ping: Ping) -> None:
+    def interrupt_twice(client: socket.socket) -> None:
+        client.recv(65536)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    class Stubborn(Outputs):
+        def end(self, summary: Summary) -> None:
+            raise KeyboardInterrupt
+
+    with serving(interrupt_twice) as port, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tsserv.ping.command.Outputs", Stubborn)
+        done = ping(f"127.0.0.1:{port}")
+    assert (done.status, done.err) == (1, "")
 
 
 def on_terminal(stream: str, *arguments: object, **variables: str) -> tuple[str, str]:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import select
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from conftest import program
 from fakes import Client, Service, connect
-from processes import PATIENCE, STAMP, Twistd, send_all_and_read_to_the_end
-from twisted.internet.error import UnsupportedAddressFamily
-from twisted.internet.interfaces import IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor
+from processes import PATIENCE, STAMP, Twistd, receive, send_all_and_read_to_the_end
+from twisted.internet.error import ConnectionDone, UnsupportedAddressFamily
+from twisted.internet.interfaces import (
+    IHalfCloseableDescriptor,
+    IReactorFDSet,
+    IReactorTCP,
+    IReactorTime,
+    IReadDescriptor,
+)
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tsserv.net.reactor import EagerReactor, eager
@@ -144,8 +157,8 @@ class Echo(Protocol):
         self.transport.write(data)
 
 
-class Face:
-    """An eager face over a reactor in memory, which the test has take its turns, and its real clients."""
+class Running:
+    """An eager reactor over one in memory, which takes a turn when the test says so, and its real clients."""
 
     def __init__(self) -> None:
         self.real = MemoryReactorClock()
@@ -177,11 +190,11 @@ class Face:
 
 
 @pytest.fixture
-def face() -> Iterator[Face]:
-    """Return a face over a reactor in memory."""
-    face = Face()
-    yield face
-    face.close()
+def running() -> Iterator[Running]:
+    """Return an eager reactor that listens."""
+    running = Running()
+    yield running
+    running.close()
 
 
 def arrived(client: socket.socket) -> bool:
@@ -189,75 +202,75 @@ def arrived(client: socket.socket) -> bool:
     return bool(select.select([client], [], [], 0)[0])
 
 
-def test_keeps_to_the_interfaces_and_hands_the_rest_on(face: Face) -> None:
+def test_keeps_to_the_interfaces_and_hands_the_rest_on(running: Running) -> None:
     for interface in (IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor):
-        assert verifyObject(interface, face.reactor)
-    assert face.real.getReaders() == [face.reactor]
-    assert face.reactor.seconds() == 0.0
+        assert verifyObject(interface, running.reactor)
+    assert running.real.getReaders() == [running.reactor]
+    assert running.reactor.seconds() == 0.0
 
 
-def test_knows_and_forgets_all_who_read_and_write(face: Face, monkeypatch: pytest.MonkeyPatch) -> None:
-    face.connect(1)
-    [transport] = [reader for reader in face.reactor.getReaders() if hasattr(reader, "protocol")]
+def test_knows_and_forgets_all_who_read_and_write(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.connect(1)
+    [transport] = [reader for reader in running.reactor.getReaders() if hasattr(reader, "protocol")]
     transport.startWriting()
-    assert face.reactor.getWriters() == [transport]
-    monkeypatch.setattr(face.real, "removeAll", lambda: ["others"])
-    assert {*face.reactor.removeAll()} == {face.port, transport, "others"}
-    assert face.reactor.getWriters() == []
-    assert face.reactor.getReaders() == [face.reactor]
-    for descriptor in (face.port, transport):
-        descriptor.startReading()  # so that the face knows them when it closes
+    assert running.reactor.getWriters() == [transport]
+    monkeypatch.setattr(running.real, "removeAll", lambda: ["others"])
+    assert {*running.reactor.removeAll()} == {running.port, transport, "others"}
+    assert running.reactor.getWriters() == []
+    assert running.reactor.getReaders() == []
+    for descriptor in (running.port, transport):
+        descriptor.startReading()  # so that they are closed at the end
 
 
-def test_a_family_that_is_neither_tcp_nor_unix_is_refused(face: Face) -> None:
+def test_a_family_that_is_neither_tcp_nor_unix_is_refused(running: Running) -> None:
     with pytest.raises(UnsupportedAddressFamily):
-        face.reactor.adoptStreamPort(0, -1, Factory())
+        running.reactor.adoptStreamPort(0, -1, Factory())
 
 
-def test_one_turn_serves_a_bounded_batch(face: Face) -> None:
-    clients = face.connect(300)
+def test_one_turn_serves_a_bounded_batch(running: Running) -> None:
+    clients = running.connect(300)
     for client in clients:
         client.sendall(b"x")
     counts: list[int] = []
     while sum(counts) < 300:
-        face.reactor.doRead()
+        running.reactor.doRead()
         counts.append(sum(map(arrived, clients)) - sum(counts))
     assert counts == [128, 128, 44]
 
 
-def test_a_bug_in_one_connection_is_logged_and_ends_that_one(face: Face, logged: list[str]) -> None:
-    good, bad, other = face.connect(3)
+def test_a_bug_in_one_connection_is_logged_and_ends_that_one(running: Running, logged: list[str]) -> None:
+    good, bad, other = running.connect(3)
     for client, data in ((good, b"1"), (bad, b"!"), (other, b"2")):
         client.sendall(data)
-    face.turn(lambda: arrived(good) and arrived(bad) and arrived(other))
+    running.turn(lambda: arrived(good) and arrived(bad) and arrived(other))
     assert (good.recv(9), other.recv(9)) == (b"1", b"2")
     assert bad.recv(9) == b""
     assert [line for line in logged if "Unhandled" in line] == [
-        f"Unhandled error in <Echo #1 on {face.port.getHost().port}>"
+        f"Unhandled error in <Echo #1 on {running.port.getHost().port}>"
     ]
 
 
 def test_a_bug_at_the_end_of_one_connection_is_logged_and_harms_no_other(
-    face: Face, logged: list[str]
+    running: Running, logged: list[str]
 ) -> None:
-    bad, good = face.connect(2)
-    for reader in face.reactor.getReaders():
+    bad, good = running.connect(2)
+    for reader in running.reactor.getReaders():
         if hasattr(reader, "protocol"):
             reader.protocol.connectionLost = lambda reason: 1 // 0
     bad.close()
     good.sendall(b"x")
-    face.turn(lambda: arrived(good))
+    running.turn(lambda: arrived(good))
     assert good.recv(9) == b"x"
     assert [line for line in logged if "Unhandled" in line] == [
-        f"Unhandled error in <NoneType #0 on {face.port.getHost().port}>"
+        f"Unhandled error in <NoneType #0 on {running.port.getHost().port}>"
     ]
-    face.close()
-    assert face.reactor.fileno() == -1
+    running.close()
+    assert running.reactor.fileno() == -1
 
 
-def test_who_is_removed_by_an_earlier_one_of_the_batch_is_left_alone(face: Face) -> None:
-    one, two = face.connect(2)
-    transports = [reader for reader in face.reactor.getReaders() if hasattr(reader, "protocol")]
+def test_who_is_removed_by_an_earlier_one_of_the_batch_is_left_alone(running: Running) -> None:
+    one, two = running.connect(2)
+    transports = [reader for reader in running.reactor.getReaders() if hasattr(reader, "protocol")]
 
     def close_the_other(data: bytes) -> None:
         for transport in transports:
@@ -267,29 +280,243 @@ def test_who_is_removed_by_an_earlier_one_of_the_batch_is_left_alone(face: Face)
         transport.protocol.dataReceived = close_the_other
     one.sendall(b"x")
     two.sendall(b"x")
-    face.reactor.doRead()
-    face.reactor.doRead()
-    assert not [reader for reader in face.reactor.getReaders() if reader in transports]
+    running.reactor.doRead()
+    running.reactor.doRead()
+    assert not [reader for reader in running.reactor.getReaders() if reader in transports]
     for transport in transports:
-        transport.startReading()  # so that the face knows them when it closes
+        transport.startReading()  # so that they are closed at the end
 
 
-def test_when_the_reactor_stops_every_connection_ends_and_no_descriptor_is_left(face: Face) -> None:
+def test_when_the_reactor_stops_every_connection_ends_and_no_descriptor_is_left(running: Running) -> None:
     descriptors = Path("/proc/self/fd")
-    client, _ = face.connect(2)
+    client, _ = running.connect(2)
     before = len(list(descriptors.iterdir()))
-    face.reactor.connectionLost(Failure(ConnectionError()))  # as the real one tells all its readers
+    running.reactor.connectionLost(Failure(ConnectionError()))  # as the real one tells all its readers
     assert client.recv(1) == b""
     assert len(list(descriptors.iterdir())) == before - 4  # two connections, the listener, the epoll set
 
 
-def test_the_end_of_a_connection_may_be_the_end_of_the_reactor(face: Face) -> None:
-    (client,) = face.connect(1)
-    [transport] = [reader for reader in face.reactor.getReaders() if hasattr(reader, "protocol")]
-    transport.protocol.connectionLost = face.reactor.connectionLost
+def test_the_end_of_a_connection_may_be_the_end_of_the_reactor(running: Running) -> None:
+    (client,) = running.connect(1)
+    [transport] = [reader for reader in running.reactor.getReaders() if hasattr(reader, "protocol")]
+    transport.protocol.connectionLost = running.reactor.connectionLost
     client.close()
-    face.reactor.doRead()
-    assert face.reactor.fileno() == -1
+    running.reactor.doRead()
+    assert running.reactor.fileno() == -1
+
+
+def test_one_that_watches_nothing_leaves_the_real_reactor(running: Running) -> None:
+    running.connect(1)
+    [transport] = [reader for reader in running.reactor.getReaders() if hasattr(reader, "protocol")]
+    for descriptor in (running.port, transport):
+        assert running.real.getReaders() == [running.reactor]
+        descriptor.stopReading()
+    assert running.real.getReaders() == []
+    assert running.reactor.fileno() == -1
+    running.reactor.doRead()  # as the real reactor may in the same turn
+    for descriptor in (running.port, transport):
+        descriptor.startReading()
+        assert running.real.getReaders() == [running.reactor]
+
+
+@implementer(IHalfCloseableDescriptor)
+class Descriptor:
+    """One end of a socket pair, which does what the test says when it can read or write."""
+
+    def __init__(self, reactor: EagerReactor, action: Callable[[], object]) -> None:
+        self.ours, self.theirs = socket.socketpair()
+        self.number: Callable[[], int] = self.ours.fileno
+        self.doRead = self.doWrite = action
+        self.events: list[str] = []
+        self._reactor = reactor
+        reactor.addReader(self)  # type: ignore[arg-type]
+
+    def fileno(self) -> int:
+        return self.number()
+
+    def logPrefix(self) -> str:
+        return "-"
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        self.events.append("read connection lost")
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        raise NotImplementedError
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.events.append("connection lost")
+
+    def close(self) -> None:
+        self._reactor.removeReader(self)  # type: ignore[arg-type]
+        self._reactor.removeWriter(self)
+        self.ours.close()
+        self.theirs.close()
+
+
+@pytest.fixture
+def describe(running: Running) -> Iterator[Callable[[Callable[[], object]], Descriptor]]:
+    """Return a function that makes a descriptor which does something when it is ready."""
+    made: list[Descriptor] = []
+
+    def describe(action: Callable[[], object]) -> Descriptor:
+        made.append(Descriptor(running.reactor, action))
+        return made[-1]
+
+    yield describe
+    for descriptor in made:
+        descriptor.close()
+
+
+Describe = Callable[[Callable[[], object]], Descriptor]
+
+
+def fail(error: Exception) -> NoReturn:
+    raise error
+
+
+def test_an_exception_in_the_first_read_of_all_ends_that_one_alone(
+    running: Running, describe: Describe, logged: list[str]
+) -> None:
+    bad = describe(lambda: fail(RuntimeError("a bug")))
+    bad.theirs.send(b"x")
+    running.reactor.doRead()
+    assert bad.events == ["connection lost"]
+    assert len([line for line in logged if "Unhandled" in line]) == 1
+    [client] = running.connect(1)
+    client.sendall(b"x")
+    running.turn(lambda: arrived(client))
+
+
+@pytest.mark.parametrize("before", ["reads", "writes"])
+@pytest.mark.parametrize("event", ["read", "write"])
+def test_what_an_exception_ends_is_not_a_matter_of_earlier_events(
+    before: str, event: str, running: Running, describe: Describe
+) -> None:
+    other = describe(lambda: other.theirs.close())
+    one = describe(lambda: fail(ConnectionDone()))
+    for descriptor, writes in ((other, before == "writes"), (one, event == "write")):
+        if writes:
+            running.reactor.removeReader(descriptor)  # type: ignore[arg-type]
+            running.reactor.addWriter(descriptor)
+        else:
+            descriptor.theirs.send(b"x")
+    running.reactor.doRead()
+    assert one.events[0] == {"read": "read connection lost", "write": "connection lost"}[event]
+
+
+@pytest.mark.parametrize(
+    "number", [lambda: fail(ValueError("closed")), lambda: -1, lambda: 12345], ids=["raises", "-1", "other"]
+)
+@pytest.mark.parametrize("event", ["read", "write"])
+def test_a_descriptor_that_fails_leaves_whatever_it_says_its_number_is(
+    event: str, number: Callable[[], int], running: Running, describe: Describe
+) -> None:
+    calls = []
+
+    def act() -> None:
+        calls.append(1)
+        bad.number = number
+        fail(RuntimeError("a bug"))
+
+    bad = describe(act)
+    if event == "read":
+        bad.theirs.send(b"x")
+    else:
+        running.reactor.removeReader(bad)  # type: ignore[arg-type]
+        running.reactor.addWriter(bad)
+    running.reactor.doRead()
+    running.reactor.doRead()
+    assert (len(calls), bad.events) == (1, ["connection lost"])
+    assert running.reactor.getReaders() == [running.port, running.reactor]
+    assert running.reactor.getWriters() == []
+
+
+@pytest.mark.parametrize("event", ["read", "write"])
+def test_a_socket_that_was_closed_and_not_removed_makes_way_for_the_next_with_its_number(
+    event: str, running: Running, describe: Describe
+) -> None:
+    old = describe(lambda: fail(AssertionError("it is closed")))
+    if event == "write":
+        running.reactor.removeReader(old)  # type: ignore[arg-type]
+        running.reactor.addWriter(old)
+    number = old.ours.fileno()
+    old.ours.close()
+    new = describe(lambda: new.events.append("served"))
+    assert new.ours.fileno() == number
+    new.theirs.send(b"x")
+    running.reactor.doRead()
+    assert new.events[0] == "served"
+
+
+def test_a_socket_that_is_closed_while_it_is_watched_for_both_can_be_removed(
+    running: Running, describe: Describe
+) -> None:
+    closed = describe(lambda: None)
+    running.reactor.addWriter(closed)
+    number = closed.ours.fileno()
+    closed.ours.close()
+    closed.number = lambda: number
+    running.reactor.removeReader(closed)  # type: ignore[arg-type]
+    assert running.reactor.getReaders() == [running.port, running.reactor]
+    assert running.reactor.getWriters() == []
+
+
+@pytest.mark.parametrize("error", [errno.EPROTO, errno.ENETDOWN, errno.EACCES, errno.EPERM])
+def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
+    error: int, running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    def accept(self: socket.socket) -> NoReturn:
+        fail(OSError(error, os.strerror(error)))
+
+    with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "accept", accept)
+            running.reactor.doRead()
+        assert {*logged} == {f"cannot accept a connection: [Errno {error}] {os.strerror(error)}"}
+        client.sendall(b"x")
+        running.turn(lambda: arrived(client))
+
+
+@pytest.mark.parametrize("error", [errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_a_system_without_room_is_not_asked_again_at_once(
+    error: int, running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    def accept(self: socket.socket) -> NoReturn:
+        fail(OSError(error, os.strerror(error)))
+
+    with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "accept", accept)
+            for _ in range(9):
+                running.reactor.doRead()
+        assert len(logged) == 1
+        running.real.advance(0.125)
+        client.sendall(b"x")
+        running.turn(lambda: arrived(client))
+
+
+def test_a_listener_that_has_closed_meanwhile_does_not_try_again(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def accept(self: socket.socket) -> NoReturn:
+        fail(OSError(errno.ENFILE, os.strerror(errno.ENFILE)))
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    running.port.doRead()
+    running.port.stopListening()
+    running.real.advance(0.125)
+    assert running.reactor.getReaders() == []
+
+
+def test_twisted_handles_the_want_of_file_descriptors(
+    running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    def accept(self: socket.socket) -> NoReturn:
+        fail(OSError(errno.EMFILE, ""))
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    running.port.doRead()
+    assert "EMFILE encountered" in logged[0]
 
 
 def test_where_it_cannot_be_the_real_reactor_serves(
@@ -320,3 +547,70 @@ def test_a_real_service_on_every_reactor(
         assert STAMP.sub(b"", send_all_and_read_to_the_end(service.connect(), data)) == data
     assert service.stop() <= 0
     assert "Traceback" not in service.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="strace is of Linux")
+def test_errors_of_accept_are_two_lines_and_nobody_is_lost(
+    tmp_path: Path, serve: Callable[..., Twistd]
+) -> None:
+    inject = "inject=accept4:error=EPROTO:when=1..50"
+    trace = ("-o", str(tmp_path / "trace"), "-e", "trace=accept4", "-e", inject)
+    service = serve(prefix=(program("strace"), "-D", "-f", *trace))
+    with service.connect() as client:
+        client.sendall(b"x")
+        assert receive(client, 28).endswith(b"x")
+    service.stop()
+    assert re.findall(r"(?m)#(\w+\] .*accept.*)$", service.output) == [
+        "warn] cannot accept connections, and keeps trying: Protocol error",
+        "warn] attempts to accept a connection that failed: 50",
+    ]
+    assert "Traceback" not in service.output
+
+
+def urgent_and_around(client: socket.socket) -> bytes:
+    """Send a byte as urgent, among others, and return what comes back without stamps."""
+    with client:
+        client.sendall(b"before")
+        client.send(b"!", socket.MSG_OOB)
+        client.sendall(b"after")
+        client.shutdown(socket.SHUT_WR)
+        return STAMP.sub(b"", b"".join(iter(lambda: client.recv(9999), b"")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="UNIX sockets with urgent bytes are of Linux")
+def test_an_urgent_byte_is_one_like_the_others(tmp_path: Path, serve: Callable[..., Twistd]) -> None:
+    service = serve(f"--listen=unix:{tmp_path / 'sock'}")
+    assert urgent_and_around(service.connect()) == b"before!after"
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(tmp_path / "sock"))
+    assert urgent_and_around(client) == b"before!after"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_file_descriptor_that_a_client_passes_is_not_received(
+    tmp_path: Path, serve: Callable[..., Twistd]
+) -> None:
+    service = serve(f"--listen=unix:{tmp_path / 'sock'}")
+    descriptors = Path(f"/proc/{service.process.pid}/fd")
+    with socket.socket(socket.AF_UNIX) as client, (tmp_path / "passed").open("w") as passed:
+        client.connect(str(tmp_path / "sock"))
+        with suppress(PermissionError):  # from Linux 6.16
+            socket.send_fds(client, [b"a"], [passed.fileno()])
+        client.sendall(b"x")
+        while not (answer := client.recv(999)).endswith(b"x"):
+            assert answer
+        assert str(tmp_path / "passed") not in [str(each.readlink()) for each in descriptors.iterdir()]
+    service.stop()
+    assert "file descriptor" not in service.output
+
+
+def test_a_unix_connection_receives_no_file_descriptor_where_the_system_lets_them_pass(
+    running: Running, tmp_path: Path, logged: list[str]
+) -> None:
+    running.reactor.listenUNIX(os.fsencode(tmp_path / "sock"), Factory.forProtocol(Echo))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "sock"))
+        socket.send_fds(client, [b"x"], [client.fileno()])
+        running.turn(lambda: arrived(client))
+        assert client.recv(9) == b"x"
+    assert not [line for line in logged if "closing file descriptor received" in line]

@@ -14,6 +14,7 @@ import pytest
 from conftest import program
 from processes import PATIENCE, STAMP, Twistd, send_all_and_read_to_the_end, wait_until
 from readme import blocks
+from slow import exchange_slowly
 
 [CONFIGURATION] = blocks("Behind HAProxy", "haproxy")
 [_RUN] = blocks("Behind HAProxy")
@@ -137,3 +138,11 @@ def test_the_cap_for_a_host_is_for_clients(behind: Callable[..., tuple[HAProxy, 
             second.sendall(b"x")
             assert second.recv(100) == b""
     service.wait_for(r"refusing connections from 127\.0\.0\.2: 1 are open \(--max-connections-per-host\)\n")
+
+
+@pytest.mark.once
+def test_a_client_that_reads_slowly_gets_every_byte(behind: Callable[..., tuple[HAProxy, Twistd]]) -> None:
+    """HAProxy's system takes no more until the client has read more than 1 MiB."""
+    haproxy, _ = behind(KEYWORDS, "--stall-timeout=0.2")
+    with haproxy.connect("127.0.0.2") as client:
+        exchange_slowly(client, 500_000, 6 * MIB)

@@ -1,181 +1,37 @@
-"""The service's own log file."""
+"""The logs of real services: renamed, on full disks, in pipes that nobody reads."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
+import resource
+import signal
+import socket
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import Twistd, receive, wait_until
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger, LogPublisher
-
-from tsserv.ops.logfile import FORMATS, LogFile, open_log
+from processes import PATIENCE, TWISTD, Twistd, environment, receive, run_twistd, wait_until
 
 
-@pytest.fixture
-def publisher() -> LogPublisher:
-    """Return where events come from."""
-    return LogPublisher()
+def exchange(port: int) -> None:
+    """Connect, send a byte and get it back."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        client.sendall(b"x")
+        receive(client, 28)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return the name of a log file."""
+    """Return the path of a log file."""
     return tmp_path / "log"
 
 
-@pytest.fixture
-def service(path: Path, publisher: LogPublisher) -> LogFile:
-    """Return a service that is the log file."""
-    return LogFile(open_log(str(path)), FORMATS["text"], publisher)
-
-
-def test_holds_what_this_package_logs_while_it_runs(
-    service: LogFile, path: Path, publisher: LogPublisher
-) -> None:
-    ours = Logger("tsserv", observer=publisher)
-    others = [
-        Logger(name, observer=publisher) for name in ("twisted.internet", "tsserver", "tsserv.part", "")
-    ]
-    ours.info("before")
-    service.privilegedStartService()
-    service.startService()
-    ours.info("one: {host}", host="\u00e4")
-    for other in others:
-        other.info("not ours")
-    publisher({"log_time": 0.0})  # an event as bare as the interface allows
-    ours.info("two")
-    assert [line.split(" ", 1)[1] for line in path.read_text("utf-8").splitlines()] == [
-        "[tsserv#info] one: \u00e4",
-        "[tsserv#info] two",
-    ]
-    assert service.stopService().called
-    ours.info("after")
-    assert len(path.read_text("utf-8").splitlines()) == 2
-
-
-def test_begins_before_its_children_and_ends_after_them(
-    service: LogFile, path: Path, publisher: LogPublisher
-) -> None:
-    log = Logger("tsserv", observer=publisher)
-    stopped: Deferred[None] = Deferred()
-
-    class Part(Service):
-        def privilegedStartService(self) -> None:
-            log.info("started")
-
-        def stopService(self) -> Deferred[None]:
-            return stopped
-
-    Part().setServiceParent(service)
-    service.privilegedStartService()
-    service.startService()
-    service.stopService()
-    log.info("stopped")
-    stopped.callback(None)
-    log.info("after")
-    assert [line.split("] ", 1)[1] for line in path.read_text().splitlines()] == ["started", "stopped"]
-
-
-def test_no_event_can_look_like_two(service: LogFile, path: Path, publisher: LogPublisher) -> None:
-    service.privilegedStartService()
-    Logger("tsserv", observer=publisher).info("{name}", name="x\n2026-11-23T08:22:38+0000 [-] forged")
-    service.stopService()
-    assert path.read_text().splitlines()[1] == "\t2026-11-23T08:22:38+0000 [-] forged"
-
-
-def test_json_is_an_object_a_line(path: Path, publisher: LogPublisher) -> None:
-    service = LogFile(open_log(str(path)), FORMATS["json"], publisher)
-    service.privilegedStartService()
-    Logger("tsserv", observer=publisher).warn("a {what}\nb", what='"\u00e4"')
-    publisher(
-        {
-            "log_namespace": "tsserv",
-            "log_time": 1795422158.25,
-            "event": "close",
-            "peer": "192.0.2.1",
-            "port": None,
-            "bytes_in": 0,
-            "reason": "idle",
-        }
-    )
-    service.stopService()
-    message, close = map(json.loads, path.read_text().splitlines())
-    del message["time"]
-    assert message == {"event": "message", "level": "warn", "message": 'a "\u00e4"\nb'}
-    assert close == {
-        "time": "2026-11-23T08:22:38.250000+00:00",
-        "event": "close",
-        "peer": "192.0.2.1",
-        "bytes_in": 0,
-        "reason": "idle",
-    }
-
-
-def test_is_reopened_under_its_old_name(service: LogFile, path: Path, publisher: LogPublisher) -> None:
-    log = Logger("tsserv", observer=publisher)
-    service.privilegedStartService()
-    log.info("one")
-    path.rename(path.with_name("old"))
-    log.info("two")
-    service.renew()
-    log.info("three")
-    service.stopService()
-    assert [line.split("] ")[1] for line in path.with_name("old").read_text().splitlines()] == ["one", "two"]
-    assert [line.split("] ")[1] for line in path.read_text().splitlines()] == ["three"]
-
-
-def test_is_found_again_in_whatever_folder(
-    path: Path, publisher: LogPublisher, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(path.parent)
-    service = LogFile(open_log("log"), FORMATS["text"], publisher)
-    service.privilegedStartService()
-    monkeypatch.chdir("/")
-    path.unlink()
-    service.renew()
-    service.stopService()
-    assert path.exists()
-
-
-def test_that_it_cannot_be_reopened_is_logged_and_the_old_one_goes_on(
-    service: LogFile, path: Path, publisher: LogPublisher, logged: list[str]
-) -> None:
-    service.privilegedStartService()
-    path.rename(path.with_name("old"))
-    path.mkdir()
-    service.renew()
-    assert logged == [f"Cannot reopen the log file {path}: Is a directory"]
-    Logger("tsserv", observer=publisher).info("still here")
-    service.stopService()
-    assert "still here" in path.with_name("old").read_text()
-
-
-def test_a_full_disk_is_one_line_and_its_end_another(
-    publisher: LogPublisher, logged: list[str], path: Path
-) -> None:
-    path.symlink_to("/dev/full")
-    service = LogFile(open_log(str(path)), FORMATS["text"], publisher)
-    log = Logger("tsserv", observer=publisher)
-    service.privilegedStartService()
-    log.info("one")
-    log.info("two")
-    assert logged == [f"Cannot write to the log file {path}: No space left on device"]
-    path.unlink()
-    service._file.close()  # as reopening does, but that finds the file by the name that it had
-    service._file = open_log(str(path))
-    log.info("three")
-    log.info("four")
-    service.stopService()
-    assert logged[1:] == [f"The log file {path} can be written again; lines lost: 2"]
-    assert len(path.read_text().splitlines()) == 2
-
-
-def test_a_real_service_in_json_and_renamed_under_it(path: Path, serve: Callable[..., Twistd]) -> None:
+def test_json_and_a_file_that_is_renamed(path: Path, serve: Callable[..., Twistd]) -> None:
     service = serve(f"--logfile={path}", "--log-format=json")
     with service.connect() as client:
         port = client.getsockname()[1]
@@ -201,12 +57,78 @@ def test_a_real_service_in_json_and_renamed_under_it(path: Path, serve: Callable
     assert path.stat().st_mode == old.stat().st_mode
 
 
-def test_a_real_service_with_a_full_disk_goes_on(serve: Callable[..., Twistd]) -> None:
+def test_a_full_disk_is_one_line(serve: Callable[..., Twistd]) -> None:
     service = serve("--logfile=/dev/full")
-    with service.connect() as client:
-        client.sendall(b"x")
-        receive(client, 28)
+    exchange(service.port)
     service.wait_for("closed: ")
     service.stop()
     assert service.output.count("Cannot write to the log file /dev/full: " + os.strerror(28)) == 1
     assert "Traceback" not in service.output
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="there is no prlimit()")
+def test_a_file_that_cannot_grow_loses_no_line_that_fits(path: Path, serve: Callable[..., Twistd]) -> None:
+    service = serve(f"--logfile={path}", "--log-format=json")
+
+    def limit(size: int) -> None:
+        resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    wait_until(lambda: "waiting for connection" in path.read_text(), "the second line")
+    limit(path.stat().st_size + 60)  # in the middle of the next line
+    exchange(service.port)
+    service.wait_for(f"Cannot write to the log file {path}: File too large; lines are lost")
+    limit(resource.RLIM_INFINITY)
+    exchange(service.port)
+    service.wait_for(r"works again; lines lost: (\d+)")
+    service.stop()
+    broken = []
+    for line in path.read_text().splitlines():
+        try:
+            json.loads(line)
+        except ValueError:
+            broken.append(line)
+    assert len(broken) == 1
+    assert len(broken[0]) == 60
+    assert "Traceback" not in service.output
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_a_standard_output_that_nobody_reads_stops_nothing(kind: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
+    if kind == "pipe" and hasattr(fcntl, "F_SETPIPE_SZ"):
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    command = [str(TWISTD), "-n", "--pidfile=", "tsserv", "--port=0", "--interface=127.0.0.1"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=writer) as service:
+        try:
+            os.close(writer)
+            output = b""
+            while b"waiting for connection..." not in output:
+                output += os.read(reader, 1 << 16)
+            listening = re.search(rb"listening on 127\.0\.0\.1:(\d+)", output)
+            assert listening
+            for _ in range(1000):
+                exchange(int(listening[1]))
+            service.send_signal(signal.SIGTERM)
+            assert service.wait(PATIENCE) in (0, -signal.SIGTERM)
+        finally:
+            service.kill()
+            os.close(reader)
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_daemon_that_starts_without_standard_descriptors_has_its_logs(closed: str, tmp_path: Path) -> None:
+    run_twistd(
+        tmp_path,
+        *("--pidfile=pid", "--logfile=twistd.log", "tsserv", "--port=0", "--interface=127.0.0.1"),
+        "--logfile=own.log",
+        prefix=("sh", "-c", f'exec "$@" {closed}', "sh"),
+    )
+    own, pid = tmp_path / "own.log", tmp_path / "pid"
+    wait_until(lambda: "waiting for connection" in own.read_text(), "the start")
+    listening = re.search(r"listening on 127\.0\.0\.1:(\d+)\n", own.read_text())
+    assert listening
+    exchange(int(listening[1]))
+    os.kill(int(pid.read_text()), signal.SIGTERM)
+    wait_until(lambda: not pid.exists(), "the end")
+    for log in (own, tmp_path / "twistd.log"):
+        assert "...closed: 127.0.0.1 port " in log.read_text()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 import shutil
 import socket
 import ssl
@@ -18,8 +18,6 @@ from certificates import Files, tls_port
 from conftest import program
 from processes import PATIENCE, STAMP, Twistd, receive, run_twistd
 
-from tsserv.layers.credentials import Credentials
-
 
 def tls_connect(service: Twistd, context: ssl.SSLContext) -> ssl.SSLSocket:
     """Return a new connection with TLS."""
@@ -30,68 +28,12 @@ def tls_connect(service: Twistd, context: ssl.SSLContext) -> ssl.SSLSocket:
 # Files
 
 
-@pytest.mark.parametrize(
-    ("break_it", "message"),
-    [
-        (lambda files: files.key.unlink(), "--private-key: cannot read '{key}': No such file or directory"),
-        (
-            lambda files: files.key.write_bytes(trustme.CA().private_key_pem.bytes()),
-            "--certificate and --private-key: cannot use '{certificate}' with '{key}': they do not match",
-        ),
-        (
-            lambda files: files.certificate.write_text("junk"),
-            "--certificate and --private-key: cannot use '{certificate}' with '{key}': "
-            "they are not a certificate and its key in PEM",
-        ),
-        (lambda files: files.root.write_text("junk"), "--client-ca: no certificate in '{root}'"),
-    ],
-)
-def test_files_that_cannot_be_used_are_one_line(
-    break_it: Callable[[Files], object], message: str, files: Files, tmp_path: Path
-) -> None:
-    break_it(files)
-    expected = message.format(certificate=files.certificate, key=files.key, root=files.root)
-    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
-        Credentials(str(files.certificate), str(files.key), str(files.root))
-    done = run_twistd(tmp_path, "-n", "--pidfile=", "tsserv", *files.options, f"--client-ca={files.root}")
-    assert (done.returncode, done.stderr) == (1, f"twistd tsserv: {expected} (see twistd tsserv --help)\n")
-
-
-def test_old_versions_and_renegotiation_are_not_offered(files: Files) -> None:
-    context = Credentials(str(files.certificate), str(files.key)).context
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert context.options & ssl.OP_NO_RENEGOTIATION
-
-
-def test_files_are_found_again_in_whatever_folder(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(files.certificate.parent)
-    credentials = Credentials("certificate.pem", "key.pem")
-    before = credentials.context
-    monkeypatch.chdir("/")
-    credentials.renew()
-    assert credentials.context is not before
-
-
-def test_an_encrypted_key_is_refused_without_a_prompt(files: Files) -> None:
-    encrypted = files.key.with_name("encrypted.pem")
-    subprocess.run(
-        [
-            program("openssl"),
-            "pkey",
-            "-aes128",
-            "-passout",
-            "pass:secret",
-            "-in",
-            files.key,
-            "-out",
-            encrypted,
-        ],
-        check=True,
-        capture_output=True,
-        timeout=PATIENCE,
-    )
-    with pytest.raises(ValueError, match="the key is encrypted"):
-        Credentials(str(files.certificate), str(encrypted))
+def test_a_file_that_cannot_be_used_is_one_line(files: Files, tmp_path: Path) -> None:
+    key = tmp_path / "fifo"
+    os.mkfifo(key)
+    done = run_twistd(tmp_path, "-n", "--pidfile=", "tsserv", *files.options, f"--private-key={key}")
+    message = f"twistd tsserv: --private-key: cannot read '{key}': Not a regular file"
+    assert (done.returncode, done.stderr) == (1, f"{message} (see twistd tsserv --help)\n")
 
 
 def test_certificate_and_key_may_be_in_one_file(files: Files, serve: Callable[..., Twistd]) -> None:

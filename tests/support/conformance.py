@@ -1,9 +1,9 @@
 """
-Twisted's own tests of its listeners and their connections, over the eager face of each reactor.
+Twisted's own tests of listeners and their connections, over an eager reactor around each of its reactors.
 
-Run by Twisted's test runner: ``trial tests/conformance.py``.
+Run by Twisted's test runner: ``trial tests/support/conformance.py``.
 
-Not among them: the tests of clients and datagrams, which the eager face hands on to the real reactor.
+The tests of clients and datagrams are not among them: an eager reactor hands those on to the real one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tsserv.net.reactor import EagerReactor
 
 
 class Eager:
-    """Mixed into a builder of Twisted's: has it test the eager face of each reactor that it builds."""
+    """Mixed into a test builder of Twisted's: wraps each reactor that it builds in an eager one."""
 
     _reactors = (
         "twisted.internet.epollreactor.EPollReactor",
@@ -34,7 +34,7 @@ class UNIXTestsBuilder(test_unix.UNIXTestsBuilder):
         """What is logged while a client is accepted would have the factory's prefix."""
 
     test_logPrefix.skip = (  # type: ignore[attr-defined]
-        "The eager face makes no logging context for each event, on purpose."
+        "An eager reactor makes no logging context for each event, on purpose."
     )
 
 

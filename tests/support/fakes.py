@@ -44,6 +44,8 @@ def answers_to(chunks: list[bytes], framing: str = "chunk") -> bytes:
 class FakeSocket:
     """The server's end of a connection: gives what the client has sent, takes what there is room for."""
 
+    family = socket.AF_INET
+
     def __init__(self) -> None:
         #: What the client has sent and the server has not read, piece by piece.
         self.inbox: list[bytes] = []

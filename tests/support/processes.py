@@ -64,6 +64,7 @@ class Twistd:
         folder: Path,
         *options: str,
         reactor: str = "default",
+        prefix: tuple[str, ...] = (),
         preexec_fn: Callable[[], None] | None = None,
         passed: socket.socket | None = None,
     ) -> None:
@@ -71,12 +72,14 @@ class Twistd:
         :param folder: where it runs.
         :param options: of ``twistd tsserv``; a later one takes the place of an earlier one.
         :param reactor: which of twistd's reactors serves.
+        :param prefix: a command that becomes twistd, as ``env`` does.
         :param preexec_fn: called in the new process before it becomes twistd.
         :param passed: a listening socket, handed over as systemd does it, in place of a port.
         """
         self.process = subprocess.Popen(
             [
                 *(PASS if passed else ()),
+                *prefix,
                 TWISTD,
                 "-n",
                 "--pidfile=",

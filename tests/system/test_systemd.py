@@ -149,6 +149,18 @@ def test_a_socket_in_the_file_system(box: Box) -> None:
     assert "] x" in box.run(f'cd /run/tsserv && /usr/bin/python3 -c "{client}"')
 
 
+def test_the_drain_may_take_longer_than_the_unit_allows(box: Box) -> None:
+    box.run("echo 'TSSERV_OPTIONS=--drain-timeout=6' >/etc/default/tsserv")
+    drop_in(box, "[Service]\nTimeoutStopSec=2")
+    box.run("systemctl start tsserv")
+    with box.connect(21567) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.sendall(bytes(1 << 20))  # and reads none of the answers
+        box.run("systemctl stop tsserv")
+    assert shown(box, "Result") == "success"
+    assert "connections aborted before they had finished: 1" in box.run("journalctl -u tsserv")
+
+
 def test_reload_is_told_and_keeps_process_and_connections(box: Box) -> None:
     box.run("systemctl start tsserv")
     pid = shown(box, "MainPID")

@@ -69,7 +69,7 @@ def test_one_that_takes_no_answers_is_aborted_and_one_that_takes_some_is_not(log
     assert ends(stalled, slow, quiet) == ["reset", None, None]
     assert len(service.connections) == 2
     assert logged == [
-        "aborting connections that have taken no answer for 8 s (--stall-timeout)",
+        "aborting connections that have read less than 16 KiB of their answers in 8 s (--stall-timeout)",
         "stalled connections aborted: 1",
     ]
 
@@ -117,6 +117,23 @@ def test_one_timer_serves_all() -> None:
     for _ in range(100):
         connect(service)
     assert len(service.reactor.getDelayedCalls()) == 1
+
+
+@pytest.mark.parametrize("part", ["watch", "drain"])
+def test_a_connection_that_cannot_be_checked_does_not_keep_others_from_it(
+    part: str, logged: list[str]
+) -> None:
+    service = Service(idle_timeout=8.0, drain_timeout=60.0)
+    broken, idle = connect(service), connect(service)
+    del broken.protocol.received_before
+    if part == "drain":
+        service.stop()
+    service.run(8 * LATEST)
+    assert ends(broken, idle) == [None, "orderly"]
+    broken.protocol.received_before = -1  # from now on it can be checked
+    service.run(8 * LATEST)
+    assert ends(broken) == ["orderly"]
+    assert "Unhandled error in <tsserv.protocol.TimestampProtocol" in "".join(logged)
 
 
 def stop(service: Service) -> Deferred[None]:

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
 
-from tsserv.net.queues import unsent, waiting
+from tsserv.net.queues import largest_step, unsent, waiting
 
 
 @pytest.fixture
@@ -61,6 +61,24 @@ def test_what_is_written_waits_until_the_peer_has_taken_it(pair: tuple[Connectio
     while unsent(transport):  # acknowledged at once, but in another context of the kernel
         pass
     assert not waiting(transport)
+
+
+def test_a_unix_socket_frees_whole_buffers_and_none_is_larger_than_the_largest_step() -> None:
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        writing.setblocking(False)
+        transport = Connection(writing, Protocol(), MemoryReactorClock())
+        transport.connected = 1
+        transport.write(bytes(256 * 1024))
+        transport.doWrite()
+        before, taken = unsent(transport), 0
+        while unsent(transport) == before:
+            taken += len(reading.recv(64))
+        assert 64 < taken <= largest_step(transport)
+
+
+def test_over_tcp_there_are_no_such_buffers(pair: tuple[Connection, socket.socket]) -> None:
+    assert largest_step(pair[0]) == 0
 
 
 def test_where_the_kernel_does_not_tell_twisted_does() -> None:

@@ -86,6 +86,23 @@ def client(files: Files) -> TLSClient:
     return client
 
 
+@pytest.mark.parametrize("end", ["idle", "drain"])
+def test_a_client_that_sends_a_record_slowly_is_not_idle(end: str, files: Files) -> None:
+    """Only a whole record can be answered."""
+    service = Service(idle_timeout=8 if end == "idle" else 0, drain_timeout=100)
+    client = TLSClient(service, files)
+    client.shake_hands()
+    if end == "drain":
+        service.stop()
+    client.encrypt(b"x" * 20)
+    for byte in client.encrypted:
+        client.client.socket.inbox.append(bytes([byte]))
+        service.run(0.5)
+    client.turn()
+    client.take()
+    assert client.received == NOW + b"x" * 20
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 100, 1 << 20])
 def test_a_handshake_and_data_may_come_in_any_pieces(size: int, files: Files) -> None:
     client = TLSClient(Service(), files)
@@ -256,8 +273,7 @@ def test_what_comes_after_a_close_notify_is_dropped_until_all_is_acknowledged(
         client.service.run(0.25)
         assert not client.client.socket.inbox
         assert client.client.socket.closed is None
-    [connection] = client.service.connections
-    connection.finish("service stopped")
+    client.service.connections.for_each(lambda connection: connection.finish("service stopped"))
     assert client.client.socket.closed is None
     client.take()
     assert client.received == NOW + b"x"

@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from tsserv.connections.registry import Connections
+from tsserv.connections.registry import Connections, TrackedProtocol
 from tsserv.net.queues import waiting
 
 _log = Logger("tsserv")
@@ -34,7 +34,7 @@ class Drain(Service):
         self._clock = clock
         self._connections = connections
         self._timeout = timeout
-        self._loop = LoopingCall(self._close_inactive)
+        self._loop = LoopingCall(connections.for_each, self._close_if_inactive)
         self._loop.clock = clock
 
     def stopService(self) -> Deferred[None]:
@@ -62,11 +62,11 @@ class Drain(Service):
             self._loop.start(_CHECK_INTERVAL)
         return empty
 
-    def _close_inactive(self) -> None:
+    def _close_if_inactive(self, connection: TrackedProtocol) -> None:
         now = self._clock.seconds()
-        for connection in self._connections:
-            if connection.received != connection.received_before or waiting(connection.transport):
-                connection.received_before = connection.received
-                connection.active_at = now
-            elif now - connection.active_at >= _INACTIVE:
-                connection.finish("service stopped")
+        received = connection.lowest.received
+        if received != connection.received_before or waiting(connection.transport):
+            connection.received_before = received
+            connection.active_at = now
+        elif now - connection.active_at >= _INACTIVE:
+            connection.finish("service stopped")

@@ -10,7 +10,7 @@ another protocol (:mod:`tsserv.layers`), the first is closed and the second open
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -28,9 +28,6 @@ from tsserv.net.queues import buffered
 
 _log = Logger("tsserv")
 
-#: The value of :attr:`TrackedProtocol.acknowledged` when the client has acknowledged every byte sent.
-ALL = -1
-
 
 class TrackedProtocol(Protocol):
     """
@@ -43,21 +40,8 @@ class TrackedProtocol(Protocol):
 
     # Ten thousand of them may be idle.
     __slots__ = (
-        "_connections",
-        "acknowledged",
-        "acknowledged_at",
-        "active_at",
-        "announced",
-        "chunks",
-        "connected",
-        "host",
-        "opened_at",
-        "port",
-        "reason",
-        "received",
-        "received_before",
-        "sent",
-        "transport",
+        *("_connections", "acknowledged", "active_at", "announced", "chunks", "connected", "host"),
+        *("opened_at", "port", "reads_for", "reason", "received", "received_before", "sent", "transport"),
     )
 
     #: Twisted's connection, or a layer above it that hands on what it does not know.
@@ -71,16 +55,22 @@ class TrackedProtocol(Protocol):
         self.connected = 0
         #: How many chunks and bytes have been received, and how many bytes have been written.
         self.chunks = self.received = self.sent = 0
-        #: ``received`` when it was last looked at, and when it was first seen to be that.
+        #: ``lowest.received`` when it was last looked at, and when it was first seen to be that.
         self.received_before = -1
         self.active_at = 0.0
-        #: How many of the bytes ``sent`` the client has acknowledged, and when that was first seen.
-        self.acknowledged = ALL
-        self.acknowledged_at = 0.0
+        #: Of the bytes ``lowest.sent``: how many were acknowledged at the last check for a stall, and for how
+        #: many more checks the client may be reading them; if negative, for how many it has been stalled.
+        self.acknowledged = self.reads_for = 0
         #: When the connection opened, on the clock of the access log.
         self.opened_at = 0.0
         #: Why the connection ends, in a few words, if the service ends it.
         self.reason = "connection lost"
+
+    @property
+    def lowest(self) -> TrackedProtocol:
+        """The protocol that counts every byte of the connection: this one, or the layer below it."""
+        lowest: TrackedProtocol = self.transport.protocol
+        return lowest
 
     def connectionMade(self) -> None:
         """Register."""
@@ -142,9 +132,13 @@ class Connections(Service):
         """Return how many connections are open."""
         return len(self._open)
 
-    def __iter__(self) -> Iterator[TrackedProtocol]:
-        """Iterate over the connections that are open now, some of which may end meanwhile."""
-        return iter(list(self._open))
+    def for_each(self, call: Callable[[TrackedProtocol], None]) -> None:
+        """Call ``call`` with each open connection; an exception is logged, and ends no timer."""
+        for connection in list(self._open):
+            try:
+                call(connection)
+            except Exception:
+                _log.failure("Unhandled error in {connection}", connection=connection)
 
     def admits(self, client: Client) -> bool:
         """Return whether ``client`` may connect now; if not, count and log it."""
@@ -202,5 +196,4 @@ class Connections(Service):
         """End every connection now, unsent answers and all."""
         if self._open:
             _log.warn("connections aborted before they had finished: {count}", count=len(self._open))
-        for connection in self:
-            connection.abort("service stopped")
+        self.for_each(lambda connection: connection.abort("service stopped"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-from tsserv.connections.registry import ALL, Connections, TrackedProtocol
-from tsserv.net.queues import unsent, waiting
+from tsserv.connections.registry import Connections, TrackedProtocol
+from tsserv.connections.stall import PORTION, StallRule
+from tsserv.net.queues import waiting
 
 # A timeout is noticed late by a quarter of it at most: the last event by one check of the connections,
 # and the end of the timeout by another.
@@ -22,34 +25,34 @@ class Watch(Service):
     :param connections: to watch.
     :param idle_timeout: a connection that has received nothing for so long, in seconds, and is owed nothing
         is closed; 0 is never.
-    :param stall_timeout: a connection with answers that wait, and whose client has acknowledged none of them
-        for so long, in seconds, is aborted; 0 is never.
+    :param stall_timeout: a connection with answers that wait is aborted if its client reads less than
+        :data:`PORTION` bytes in so long, in seconds; 0 is never.
     """
 
     def __init__(
         self, clock: IReactorTime, connections: Connections, *, idle_timeout: float, stall_timeout: float
     ) -> None:
         self._clock = clock
-        self._connections = connections
         self._idle_timeout = idle_timeout
-        self._stall_timeout = stall_timeout
-        self._loop = LoopingCall(self._check)
+        self._interval = min(filter(None, (idle_timeout, stall_timeout)), default=0.0) / _CHECKS_PER_TIMEOUT
+        self._stall_rule = StallRule(ceil(stall_timeout / self._interval)) if stall_timeout else None
+        self._loop = LoopingCall(connections.for_each, self._check)
         self._loop.clock = clock
         self._idle = connections.repeated(
             f"closing connections that have sent nothing for {idle_timeout:g} s (--idle-timeout)",
             "idle connections closed: {count}",
         )
         self._stalled = connections.repeated(
-            f"aborting connections that have taken no answer for {stall_timeout:g} s (--stall-timeout)",
+            f"aborting connections that have read less than {PORTION // 1024} KiB of their answers"
+            f" in {stall_timeout:g} s (--stall-timeout)",
             "stalled connections aborted: {count}",
         )
 
     def startService(self) -> None:
         """Begin to watch."""
         super().startService()
-        timeouts = [timeout for timeout in (self._idle_timeout, self._stall_timeout) if timeout]
-        if timeouts:
-            self._loop.start(min(timeouts) / _CHECKS_PER_TIMEOUT, now=False)
+        if self._interval:
+            self._loop.start(self._interval, now=False)
 
     def stopService(self) -> None:
         """Stop watching."""
@@ -57,31 +60,20 @@ class Watch(Service):
         if self._loop.running:
             self._loop.stop()
 
-    def _check(self) -> None:
+    def _check(self, connection: TrackedProtocol) -> None:
         now = self._clock.seconds()
-        for connection in self._connections:
-            active = connection.received != connection.received_before
-            if active:
-                connection.received_before = connection.received
-                connection.active_at = now
-            elif (
-                self._idle_timeout
-                and now - connection.active_at >= self._idle_timeout
-                # A slow reader, or a connection with data that the reactor has yet to read, is not idle.
-                and not waiting(connection.transport)
-            ):
-                self._idle.add()
-                connection.finish("idle")
-            # Nothing can be unacknowledged if all was and nothing has been received since.
-            if self._stall_timeout and (active or connection.acknowledged != ALL):
-                self._check_stall(connection, now)
-
-    def _check_stall(self, connection: TrackedProtocol, now: float) -> None:
-        unacknowledged = unsent(connection.transport)
-        acknowledged = connection.sent - unacknowledged if unacknowledged else ALL
-        if acknowledged != connection.acknowledged:
-            connection.acknowledged = acknowledged
-            connection.acknowledged_at = now
-        elif unacknowledged and now - connection.acknowledged_at >= self._stall_timeout:
+        received = connection.lowest.received
+        if received != connection.received_before:
+            connection.received_before = received
+            connection.active_at = now
+        elif (
+            self._idle_timeout
+            and now - connection.active_at >= self._idle_timeout
+            # A slow reader, or a connection with data that the reactor has yet to read, is not idle.
+            and not waiting(connection.transport)
+        ):
+            self._idle.add()
+            connection.finish("idle")
+        if self._stall_rule and self._stall_rule.stalled(connection):
             self._stalled.add()
             connection.abort("stalled")

@@ -1,32 +1,46 @@
-"""The certificate of TLS listeners, and its renewal while they serve."""
+"""The certificate of TLS listeners, and its reload while they serve."""
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
+import stat
 from pathlib import Path
 
 from twisted.logger import Logger
 
 _log = Logger("tsserv")
 
+_KINDS_DIFFER = "the key is of another kind (RSA, EC, ...) than that of the certificate"
 
-def _no_password() -> str:
+# OpenSSL's reasons, in plain words.
+_REASONS = {
+    "KEY_VALUES_MISMATCH": "they do not match",
+    "KEY_TYPE_MISMATCH": _KINDS_DIFFER,
+    "NO_CERTIFICATE_ASSIGNED": _KINDS_DIFFER,  # for a key of this kind
+    "EE_KEY_TOO_SMALL": "the key is too short for the OpenSSL of this system; RSA takes 2048 bits",
+    "NO_CERTIFICATE_OR_CRL_FOUND": "it holds no certificate in PEM",
+}
+
+
+def _refuse_password() -> str:
     """Refuse to give the password of a key: OpenSSL would ask for it on the terminal."""
     raise ValueError("the key is encrypted, and nobody is there to type its passphrase")
 
 
 class Credentials:
     """
-    What TLS listeners show to their clients, read from files again when it is renewed.
+    The certificate of TLS listeners and what they ask of their clients, read from files.
 
-    :param certificate: name of a PEM file: the certificate, and those between it and the root.
-    :param private_key: name of a PEM file, not encrypted.
-    :param client_ca: name of a PEM file; clients must have a certificate that one of those in it has signed.
+    :param certificate: path of a PEM file: the certificate, and those between it and the root.
+    :param private_key: path of a PEM file, not encrypted.
+    :param client_ca: path of a PEM file; clients must have a certificate that one of those in it has signed.
     :raises ValueError: if they cannot be used; says which, and why.
     """
 
     def __init__(self, certificate: str, private_key: str, client_ca: str | None = None) -> None:
-        # By their absolute names, to be found again: twistd changes its folder.
+        # By their absolute paths, so that they are found again: twistd changes its directory.
         self._files = {
             option: str(Path(name).absolute())
             for option, name in (
@@ -36,22 +50,22 @@ class Credentials:
             )
             if name is not None
         }
-        #: For connections that come now.
+        #: For new connections.
         self.context = self._load()
 
-    def renew(self) -> None:
-        """Read the files again; if they cannot be used, log it and go on with what there was."""
+    def reload(self) -> None:
+        """Read the files again; if they cannot be used, log it and go on with the old context."""
         try:
             self.context = self._load()
         except ValueError as error:
             _log.error("TLS goes on with the old certificate: {error}", error=error)
         else:
-            _log.info("TLS has read its certificate again: {path}", path=self._files["certificate"])
+            _log.info("TLS has read its certificate again: {path!r}", path=self._files["certificate"])
 
     def _load(self) -> ssl.SSLContext:
         for option, path in self._files.items():
             try:
-                Path(path).read_bytes()  # OpenSSL does not say which file it cannot read
+                _check_file(path)
             except OSError as error:
                 raise ValueError(f"--{option}: cannot read {path!r}: {error.strerror}") from error
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -59,19 +73,40 @@ class Credentials:
         context.options |= ssl.OP_NO_RENEGOTIATION  # with which a client could make it work for nothing
         certificate, private_key = self._files["certificate"], self._files["private-key"]
         try:
-            context.load_cert_chain(certificate, private_key, password=_no_password)
-        except (ssl.SSLError, ValueError) as error:
-            why = str(error)
-            if isinstance(error, ssl.SSLError):
-                matching = error.reason != "KEY_VALUES_MISMATCH"
-                why = "they are not a certificate and its key in PEM" if matching else "they do not match"
+            context.load_cert_chain(certificate, private_key, password=_refuse_password)
+        except (OSError, ValueError) as error:
             raise ValueError(
-                f"--certificate and --private-key: cannot use {certificate!r} with {private_key!r}: {why}"
+                f"--certificate and --private-key: cannot use {certificate!r} with {private_key!r}: "
+                + (_reason(error) or "they are not a certificate and its key in PEM")
             ) from error
         if "client-ca" in self._files:
+            path = self._files["client-ca"]
             try:
-                context.load_verify_locations(self._files["client-ca"])
-            except ssl.SSLError as error:
-                raise ValueError(f"--client-ca: no certificate in {self._files['client-ca']!r}") from error
+                context.load_verify_locations(path)
+            except OSError as error:
+                reason = _reason(error) or "it is damaged"
+                raise ValueError(f"--client-ca: cannot use {path!r}: {reason}") from error
             context.verify_mode = ssl.CERT_REQUIRED
         return context
+
+
+def _check_file(path: str) -> None:
+    """
+    Check that a file can be read, since OpenSSL does not say which one it cannot read.
+
+    :raises OSError: if it cannot, or is a FIFO, a terminal, ...: these may never answer, and not twice.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file")
+        os.read(descriptor, 1)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: OSError | ValueError) -> str | None:
+    """Return why OpenSSL did not take a file, in plain words, or ``None`` if it gives no reason."""
+    if isinstance(error, ssl.SSLError):
+        return _REASONS.get(error.reason, error.reason)
+    return error.strerror if isinstance(error, OSError) else str(error)

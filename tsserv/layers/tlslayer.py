@@ -46,7 +46,6 @@ class TLSLayer(Preface):
     The protocol of an encrypted connection, and the transport of the protocol above it.
 
     :param inner: gets what has been decrypted, from the end of the handshake on.
-    :param session: has not begun.
     :param failed: counts connections that do not speak TLS; the rest is for :class:`Preface`.
     """
 
@@ -163,6 +162,7 @@ class TLSLayer(Preface):
     def _flush(self) -> None:
         data = self._session.take()
         if data:
+            self.sent += len(data)
             self.transport.write(data)
 
     # Called by the protocol above; everything else that it calls is the connection's

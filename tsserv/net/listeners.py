@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from twisted.application.internet import TCPServer, _AbstractServer
@@ -18,6 +19,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 _log = Logger("tsserv")
+
+# Linux: include/uapi/asm-generic/socket.h.
+_SO_PASSRIGHTS = 83
 
 
 class CannotStart(SystemExit, Exception):
@@ -122,10 +126,19 @@ class EndpointListener(_Listening):
 
 
 def _set_options(listening: socket.socket) -> None:
-    """Set what every connection inherits: small answers are sent at once, and dead peers are noticed."""
-    if listening.family != socket.AF_UNIX:
+    """
+    Set what every connection inherits.
+
+    Small answers are sent at once, dead peers are noticed, and urgent bytes stay in the stream; a client of a
+    UNIX socket cannot pass file descriptors.
+    """
+    if listening.family == socket.AF_UNIX:
+        with suppress(OSError):  # it needs Linux 6.16
+            listening.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
+    else:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 def _refuse(place: str, error: Exception) -> NoReturn:

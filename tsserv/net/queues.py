@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import struct
 from fcntl import ioctl
+from socket import AF_UNIX
 from termios import FIONREAD, TIOCOUTQ
 
 from twisted.internet.tcp import Connection
+
+# The most that Linux puts into one buffer of a UNIX connection (net/unix/af_unix.c, unix_stream_sendmsg, with
+# pages of 4 KiB), rounded up.
+_UNIX_BUFFER = 36 * 1024
 
 
 def buffered(transport: Connection) -> int:
@@ -16,8 +21,17 @@ def buffered(transport: Connection) -> int:
 
 
 def unsent(transport: Connection) -> int:
-    """Return how many bytes have been written and the peer has not acknowledged."""
+    """
+    Return how many bytes have been written and the peer's system has not acknowledged.
+
+    Over a UNIX socket Linux counts its own overhead too.
+    """
     return buffered(transport) + _in_kernel(transport, TIOCOUTQ)
+
+
+def largest_step(transport: Connection) -> int:
+    """Return how many bytes :func:`unsent` may count that the peer has read: UNIX frees whole buffers."""
+    return _UNIX_BUFFER if transport.getHandle().family == AF_UNIX else 0
 
 
 def waiting(transport: Connection) -> bool:

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 
 class _SendsAtOnce(tcp.Server):
-    """What is written goes out at once while nothing is queued, and nothing else asks for the queue."""
+    """Sends what is written at once, while nothing is queued and nothing else asks for the queue."""
 
     def write(self, data: bytes) -> None:
         """Send ``data``, and queue what the socket does not take."""
@@ -30,7 +30,7 @@ class _SendsAtOnce(tcp.Server):
             or not self.connected
             or self._aborting
             or self.TLS  # the data is for the TLS layer above
-            or not (self.streamingProducer or self.producer is None)  # one that waits for the queue to empty
+            or not (self.streamingProducer or self.producer is None)  # it waits for the queue to empty
             or type(data) is not bytes
         ):
             super().write(data)
@@ -38,7 +38,7 @@ class _SendsAtOnce(tcp.Server):
         try:
             sent = self.socket.send(data)
         except OSError:
-            sent = 0  # the socket is full, or has failed: the reactor will find that out
+            sent = 0  # full, or failed: the reactor will find out
         if sent != len(data):
             super().write(data[sent:])
 
@@ -52,13 +52,32 @@ class _SendsAtOnce(tcp.Server):
         else:
             self.write(data)
 
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
+        """
+        Read once, as Twisted does but with a call less, and let the protocol answer.
+
+        Twisted reads a UNIX connection with ``recvmsg``. With ``recv`` no file descriptor is received that
+        the client passes: the system closes it (unix(7)).
+        """
+        # The types of Twisted's base classes disagree: the one for aborted connections returns nothing.
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
+
 
 class EagerServer(_SendsAtOnce):
     """
     A TCP connection that sends at once, with what every connection has in slots.
 
-    Ten thousand of them may be idle. What Twisted keeps in a ``__dict__`` costs CPython some 600 bytes
-    more once a connection has written: then it makes a dictionary of its own for it.
+    Ten thousand of them may be idle. Twisted keeps the attributes in a ``__dict__``, which costs CPython some
+    600 bytes more: it makes a dictionary of its own for each connection that has written.
     """
 
     __slots__ = (
@@ -107,31 +126,17 @@ class EagerServer(_SendsAtOnce):
         super().__init__(sock, protocol, client, server, sessionno, reactor)
         self.repstr = ""
 
-    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
-        """Read once, as Twisted does but with a call less, and let the protocol answer."""
-        # Twisted's bases disagree on what this returns: nothing, says the one for aborted connections.
-        try:
-            data = self.socket.recv(self.bufferSize)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return CONNECTION_DONE
-        self.protocol.dataReceived(data)
-        return None
-
     def readConnectionLost(self, reason: Failure) -> None:
-        """Tell the protocol that the peer sends no more, and close now if that is its answer and can be."""
+        """Tell the protocol that the client has half-closed; if it closes and all is sent, close now."""
         super().readConnectionLost(reason)
-        # Twisted would send nothing in another turn of the reactor first: a tenth of what a short
-        # connection costs.
+        # Twisted would first take another turn of the reactor, and send nothing in it: a tenth of the cost
+        # of a short connection.
         unsent = self.dataBuffer or self._tempDataLen
         if self.disconnecting and self.connected and not (unsent or self.producer or self.TLS):
             self.stopWriting()
             self.connectionLost(reason)
 
-    # Twisted makes two names for each connection when it comes; here they are made when somebody asks.
+    # Twisted makes these two names for each connection that it accepts; here they are made when needed.
 
     @property
     def logstr(self) -> str:
@@ -149,6 +154,19 @@ class EagerServer(_SendsAtOnce):
 
 class EagerUNIXServer(_SendsAtOnce, unix.Server):
     """A UNIX connection that sends at once."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        protocol: IProtocol,
+        client: bytes,
+        server: unix.Port,
+        sessionno: int,
+        reactor: IReactorFDSet,
+    ) -> None:
+        # Urgent bytes stay in the stream; unlike a TCP connection, this one does not inherit that.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        super().__init__(sock, protocol, client, server, sessionno, reactor)
 
     def write(self, data: bytes) -> None:
         """Send ``data``, unless a file descriptor waits to be sent with it."""

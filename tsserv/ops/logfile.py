@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import datetime, timezone
 from io import FileIO
 from pathlib import Path
 
-from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import (
     ILogObserver,
     LogEvent,
@@ -21,6 +22,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from tsserv.ops.linewriter import LineWriter
+
 _log = Logger("tsserv")
 
 
@@ -28,14 +31,19 @@ def open_log(path: str) -> FileIO:
     """
     Return the file at ``path``, open for appending, without a buffer.
 
-    :raises OSError: if that cannot be.
+    :raises OSError: if it cannot be opened.
     """
-    # By its absolute name, to be found again: twistd changes its folder.
-    return Path(path).absolute().open("ab", buffering=0)
+    # By its absolute path, so that it is found again: twistd changes its directory.
+    return FileIO(str(Path(path).absolute()), "ab", opener=_open)
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a FIFO for reading too, which does not wait for a reader and survives its end."""
+    return os.open(path, os.O_RDWR if Path(path).is_fifo() else flags, 0o666)
 
 
 def _as_json(event: LogEvent) -> str:
-    """Return an event as a JSON object on a line, without what is ``None``."""
+    """Return an event as a JSON object on a line, without fields that are ``None``."""
     when = datetime.fromtimestamp(event["log_time"], timezone.utc).isoformat(timespec="microseconds")
     fields = {"time": when, "event": event.get("event", "message")}
     if "event" in event:
@@ -45,10 +53,10 @@ def _as_json(event: LogEvent) -> str:
     return json.dumps(fields) + "\n"
 
 
-# What lines about connections hold, in this order.
+# The fields of lines about connections, in this order.
 _FIELDS = ("peer", "port", "bytes_in", "bytes_out", "chunks", "duration", "reason")
 
-#: What makes a line of an event, by the name on the command line.
+#: Functions that make a line of an event, by their name on the command line.
 FORMATS: dict[str, Callable[[LogEvent], str | None]] = {
     "text": formatEventAsClassicLogText,
     "json": _as_json,
@@ -56,15 +64,16 @@ FORMATS: dict[str, Callable[[LogEvent], str | None]] = {
 
 
 @implementer(ILogObserver)
-class LogFile(MultiService):
+class LogFile(Service):
     """
     Appends what the modules of this package log to a file, a line for each event.
 
-    It is the parent of the other services: it begins before them, so that the file tells where they
-    listen, and ends after them, so that it tells how they stopped.
+    It starts before the other services and stops after them, so that the file says where they listen and
+    how they stopped.
 
     :param file: open for writing; closed when the service stops.
     :param line: makes a line of an event.
+    :param reactor: the one that runs the service.
     :param publisher: where the events come from.
     """
 
@@ -72,61 +81,37 @@ class LogFile(MultiService):
         self,
         file: FileIO,
         line: Callable[[LogEvent], str | None],
+        reactor: IReactorCore,
         publisher: LogPublisher = globalLogPublisher,
     ) -> None:
-        super().__init__()
-        self._file = file
+        self._path = str(file.name)
+        # As the log shows it: not every name is UTF-8.
+        self._shown = os.fsencode(self._path).decode(errors="backslashreplace")
+        self._writer = LineWriter(file, f"the log file {self._shown}", reactor)
         self._line = line
         self._publisher = publisher
-        self._lost = 0  # lines that could not be written
 
     def privilegedStartService(self) -> None:
-        """Begin to write, and let the children start."""
-        self._publisher.addObserver(self)
+        """Begin to write."""
         super().privilegedStartService()
+        self._publisher.addObserver(self)
 
-    def stopService(self) -> Deferred[None]:
-        """
-        Stop the children, then close the file.
-
-        :return: fires when that is done.
-        """
-        stopped: Deferred[None] = super().stopService()
-        return stopped.addBoth(self._close)
-
-    def _close(self, result: object) -> None:
+    def stopService(self) -> None:
+        """Close the file."""
+        super().stopService()
         self._publisher.removeObserver(self)
-        self._file.close()
+        self._writer.close()
 
-    def renew(self) -> None:
-        """Go on in a new file of the same name: somebody may have renamed the old one, as logrotate does."""
+    def reload(self) -> None:
+        """Reopen the file by its name: the old one may have been renamed, as logrotate does."""
         try:
-            file = open_log(str(self._file.name))
+            file = open_log(self._path)
         except OSError as error:
-            _log.error(
-                "Cannot reopen the log file {path}: {error}", path=self._file.name, error=error.strerror
-            )
-            return
-        self._file.close()
-        self._file = file
+            _log.error("Cannot reopen the log file {path}: {error}", path=self._shown, error=error.strerror)
+        else:
+            self._writer.switch(file)
 
     def __call__(self, event: LogEvent) -> None:
         """Write ``event``, if it is of this package."""
-        if event.get("log_namespace") != "tsserv":
-            return
-        try:
-            self._file.write((self._line(event) or "").encode())
-        except OSError as error:  # Twisted would log a traceback for each line, as long as a disk is full
-            self._lost += 1
-            if self._lost == 1:
-                _log.error(
-                    "Cannot write to the log file {path}: {error}", path=self._file.name, error=error.strerror
-                )
-        else:
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                _log.warn(
-                    "The log file {path} can be written again; lines lost: {lost}",
-                    path=self._file.name,
-                    lost=lost,
-                )
+        if event.get("log_namespace") == "tsserv":
+            self._writer.write(self._line(event) or "")

@@ -1,4 +1,4 @@
-"""What signals do to the service."""
+"""The signals that the service handles: SIGHUP, SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 
 class Signals(Service):
     """
-    SIGHUP reloads; the first SIGTERM or SIGINT stops the reactor, the next ends the wait for its end.
+    SIGHUP reloads; the first SIGTERM or SIGINT stops the reactor, each further one ends the drain.
 
-    Without it Python would die of a SIGHUP, and of a SIGTERM before the reactor runs, with clients
-    already connected; and Twisted would log a traceback for the second SIGTERM, which it cannot use.
+    Without this service a SIGHUP would kill the process, and so would a SIGTERM before the reactor runs, when
+    clients may be connected already; and Twisted would log a traceback for the second SIGTERM.
 
-    :param reactor: its own handlers get the first signal.
+    :param reactor: its own handlers get the first SIGTERM or SIGINT.
     :param reload: called in the reactor's thread for each SIGHUP.
     :param hurry: called in the reactor's thread for each further SIGTERM or SIGINT.
     """
@@ -29,23 +29,23 @@ class Signals(Service):
         self._reactor = reactor
         self._reload = reload
         self._hurry = hurry
-        self._early: int | None = None  # the signal that came before the reactor ran
+        self._early: int | None = None  # a SIGTERM from before the reactor runs
         self._stopping = False
 
     def privilegedStartService(self) -> None:
-        """Take the signals over, before anybody can connect."""
+        """Install the handlers, before clients can connect."""
         signal.signal(signal.SIGHUP, lambda number, frame: self._soon(self._reload))
-        # The reactor sets its handlers when it begins to run.
+        # The reactor installs its handlers when it begins to run.
         self._reactor.callWhenRunning(self._wrap_handlers)
-        signal.signal(signal.SIGTERM, self._put_off)
+        signal.signal(signal.SIGTERM, self._remember)
 
-    def _put_off(self, number: int, frame: FrameType | None) -> None:
+    def _remember(self, number: int, frame: FrameType | None) -> None:
         self._early = number
 
     def _wrap_handlers(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             handler = signal.getsignal(number)
-            if callable(handler):  # a shell has its background jobs ignore SIGINT
+            if callable(handler):  # it is not where a shell has its background jobs ignore SIGINT
                 signal.signal(number, self._first_or_next(handler))
         if self._early is not None:
             os.kill(os.getpid(), self._early)
@@ -63,5 +63,5 @@ class Signals(Service):
         return handle
 
     def _soon(self, function: Callable[[], None]) -> None:
-        """Call ``function`` in the reactor's thread: a signal may come in the middle of anything."""
+        """Call ``function`` from the reactor, not in the middle of whatever the signal interrupts."""
         IReactorFromThreads(self._reactor).callFromThread(function)

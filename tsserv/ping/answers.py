@@ -1,4 +1,4 @@
-"""Probes, and the stream of bytes that comes back, read for answers to them."""
+"""Probes as bytes, and the answers to them in the bytes that come back; no clock and no socket."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zlib import crc32
 #: The shortest probe, in bytes: room for the token, any number, the check and a newline.
 SMALLEST = 32
 
-#: The longest probe, in bytes: what one read of the service takes in.
+#: The longest probe, in bytes: the size of one read of the service.
 LARGEST = 64 * 1024
 
-# A stamp holds no newline and no "]", and is of at most 256 bytes.  Probes hold no "[" and no "]", so
-# nothing in an answer looks like a stamp but a stamp.
+# A stamp contains no newline and no "]", and has at most 256 bytes.  Probes contain no brackets, so only a
+# stamp matches.
 _STAMP = re.compile(rb"\[[^\]\n]{0,253}\] ")
 _PADDING = b"abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -23,65 +23,66 @@ class Probes:
     """
     The lines that one run sends: ``TOKEN-NUMBER-CHECK PADDING``.
 
-    No other run has the token.  The check (CRC-32) tells a number that was altered on its way.
+    The token is random, so that runs do not mistake each other's lines.  The check (CRC-32) shows whether the
+    number was altered on its way.
 
-    :param size: of each line with its newline, in bytes.
+    :param size: of each line including its newline, in bytes.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._token = os.urandom(4).hex().encode()
         self._padding = _PADDING * (size // len(_PADDING) + 1)
-        #: Finds the head of a probe; its groups are what the check is of, the number, and the check.
+        #: Matches the head of a probe; its groups are the checked text, the number, and the check.
         self.head = re.compile(rb"(%s-(\d{1,10}))-([0-9a-f]{8}) " % self._token)
 
     def line(self, number: int) -> bytes:
-        """Return the probe of a number, from 1 on."""
+        """Return the probe with this number, which is at least 1."""
         text = b"%s-%d" % (self._token, number)
         line = b"%s-%08x %s" % (text, crc32(text), self._padding)
         return line[: self.size - 1] + b"\n"
 
 
 class Answer(NamedTuple):
-    """One line that came back, or what is left of it."""
+    """One line that came back, perhaps damaged."""
 
-    #: What it answers; ``None`` if that cannot be told.
+    #: The number of the probe that it answers; ``None`` if it cannot be read.
     number: int | None
-    #: Whether every byte of the probe came back, and nothing but stamps with it.
+    #: Whether it consists of exactly the bytes of the probe and stamps.
     intact: bool
-    #: The stamp of the chunk in which the probe's last byte arrived; ``None`` if there has been none.
+    #: The stamp of the chunk that contained the probe's last byte; ``None`` if there was none.
     stamp: bytes | None
-    #: How many stamps are in it: none if it shares the chunk of the answer before it.
+    #: How many stamps it contains: none if it shares the chunk of the previous answer.
     stamps: int
-    #: The bytes as they came.
+    #: The bytes as received.
     line: bytes
 
 
 class Answers:
     """
-    Reads one connection's stream, however it is cut, and goes on after whatever it cannot read.
+    Parses the bytes received on one connection; it accepts any pieces, and skips lines that it cannot parse.
 
-    A line of the stream is a probe with a stamp before it (line framing), or with a stamp wherever a chunk
-    began (chunk framing): several, or none at all if the chunk began in an earlier line.
+    A line is a probe with a stamp before it (line framing), or with a stamp wherever a chunk began (chunk
+    framing): several stamps, or none if the chunk began in an earlier line.
 
-    :param probes: what has been sent.
+    :param probes: the lines that were sent.
     """
 
     def __init__(self, probes: Probes) -> None:
         self._probes = probes
         self._stamp: bytes | None = None
-        self._begun = bytearray()  # the line whose end has not come
-        self._overlong = False  # it is already too long for an answer, and has been reported
-        # Even if the network cuts a probe into pieces of 64 bytes, each with the longest stamp.
+        self._begun = bytearray()  # an incomplete line
+        self._overlong = False  # it is too long for an answer, and was reported
+        # Enough for a probe that arrives in pieces of 64 bytes, each with the longest stamp.
         self._longest = (probes.size // 64 + 2) * (64 + 256)
 
     @property
     def begun(self) -> bytes:
-        """The bytes of a line whose end has not come."""
+        """The bytes of the incomplete line."""
         return bytes(self._begun)
 
     def feed(self, data: bytes) -> list[Answer]:
-        """Read what came, and return the answers that it completes."""
+        """Take received bytes, and return the answers that they complete."""
         answers: list[Answer] = []
         *ends, begin = data.split(b"\n")
         for end in ends:
@@ -98,14 +99,14 @@ class Answers:
         return answers
 
     def _read(self, line: bytes) -> list[Answer]:
-        stamps = []  # and where they were in the text, which is the line without them
+        stamps = []  # each with its position in the text, which is the line without stamps
         before = 0
         for match in _STAMP.finditer(line):
             stamps.append((match.start() - before, match[0]))
             before += len(match[0])
         text = _STAMP.sub(b"", line)
         heads: list[re.Match[bytes] | None] = [*self._probes.head.finditer(text)] or [None]
-        # With more than one head, the newlines between them were altered.
+        # If there are several heads, the newlines between them were altered.
         starts = [0, *(head.start() for head in heads[1:] if head)]
         answers = []
         for head, start, end in zip(heads, starts, [*starts[1:], len(text)], strict=True):

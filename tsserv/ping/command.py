@@ -6,19 +6,22 @@ import argparse
 import socket
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from tsserv.ping.answers import Probes
-from tsserv.ping.connection import CannotConnect, ConnectionEnded, Dialer, host_port, reason
+from tsserv.ping.connection import ConnectionEnded
 from tsserv.ping.conversation import NotTsserv
+from tsserv.ping.dialer import CannotConnect, Dialer
 from tsserv.ping.flood import Bar, Flood
 from tsserv.ping.interrupt import Interrupt
-from tsserv.ping.options import Parser, make_parser, parse
+from tsserv.ping.options import PROGRAM, Parser, make_parser, parse
 from tsserv.ping.outputs.base import Output, Outputs, Summary
-from tsserv.ping.outputs.nagios import Nagios
-from tsserv.ping.outputs.records import Csv, Json
+from tsserv.ping.outputs.table import OUTPUTS
 from tsserv.ping.outputs.text import Text
 from tsserv.ping.run import Run
-from tsserv.ping.tls import make_context
+from tsserv.ping.steady import Steady
+from tsserv.ping.streams import open_closed_streams, write_error
+from tsserv.ping.tls import BadFile, make_context
 from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status, level
 
 
@@ -26,44 +29,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     Run ``tsserv-ping``.
 
-    :param arguments: those of the command line if ``None``.
+    :param arguments: of the command line; ``None`` for those of this process.
     :return: the exit status.
     """
+    open_closed_streams()
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # a second signal, or the reader of the output has gone
+        return 1
+    except OSError as error:
+        write_error(f"{PROGRAM}: {_cannot_write(error)}")
+        return 1
+
+
+def _main(arguments: Sequence[str]) -> int:
     parser = make_parser()
-    options = parse(parser, sys.argv[1:] if arguments is None else arguments)
-    thresholds = Thresholds(options.warn, options.crit)
-    dialer = _dialer(parser, options)
-    output = Outputs([_main_output(options, thresholds), *_files(parser, options)])
+    options = parse(parser, arguments)
+    dialer = _make_dialer(parser, options)
+    output = Outputs(_make_outputs(parser, options))
     interrupt = Interrupt()
     interrupt.install()
-    run = Run(dialer, Probes(options.size), timeout=_ns(options.timeout), output=output, interrupt=interrupt)
-    error, connected = _run(run, options)
-    tally = run.tally
-    if not error and tally.lost and not (tally.answered or tally.altered):
+    run = Run(dialer, Probes(options.size), _ns(options.timeout), output, interrupt)
+    error, connected = _execute(run, options)
+    counts = run.counts
+    if not error and counts.lost and not (counts.answered or counts.altered):
         error = "it takes connections, but does not answer"
+    thresholds = Thresholds(options.warn, options.crit)
     summary = Summary(
-        target=host_port(options.target),
+        target=options.target,
         connection=run.connection,
-        tally=tally,
+        counts=counts,
         offset=run.offset,
         seconds=run.seconds,
         error=error,
-        level=level(tally, thresholds, error=bool(error)),
+        level=level(counts, thresholds, error=bool(error)),
     )
     try:
         output.end(summary)
     except OSError as cause:
         error = _cannot_write(cause)
-        summary.level = level(tally, thresholds, error=True)
+        summary.level = level(counts, thresholds, error=True)
     if error and not options.nagios:
-        print(f"{parser.prog}: {summary.target}: {error}", file=sys.stderr)
+        write_error(f"{PROGRAM}: {summary.target}: {error}")
     if options.nagios:
         return NAGIOS[summary.level]
-    return exit_status(summary.level, tally) if connected else NO_CONNECTION
+    return exit_status(summary.level, counts) if connected else NO_CONNECTION
 
 
-def _run(run: Run, options: argparse.Namespace) -> tuple[str, bool]:
-    """Run it to its end; return what went wrong, if something did, and whether it was connected at all."""
+class _Ending(NamedTuple):
+    """How a run ended."""
+
+    error: str  # empty if there was none
+    connected: bool  # whether the service could be connected to
+
+
+def _execute(run: Run, options: argparse.Namespace) -> _Ending:
+    """Send probes until the run ends."""
     try:
         if options.flood:
             duration = _ns(options.duration or 10.0)
@@ -73,39 +94,37 @@ def _run(run: Run, options: argparse.Namespace) -> tuple[str, bool]:
             finally:
                 bar.clear()
         else:
-            run.run(options.count, _ns(options.interval or 1.0), reconnect=options.reconnect)
+            Steady(run, _ns(options.interval or 1.0)).run(options.count, reconnect=options.reconnect)
     except KeyboardInterrupt:
-        return "", run.connection is not None
+        return _Ending("", run.connection is not None)
     except CannotConnect as error:
-        return str(error), False
+        return _Ending(str(error), False)
     except ConnectionEnded as error:
-        return str(error), True
+        return _Ending(str(error), True)
     except NotTsserv as error:
-        return f"this is no tsserv: it {error}", True
+        return _Ending(f"this is not tsserv: it {error}", True)
     except OSError as error:
-        return _cannot_write(error), True
-    return "", True
+        return _Ending(_cannot_write(error), True)
+    return _Ending("", True)
 
 
 def _cannot_write(error: OSError) -> str:
-    return f"cannot write {error.filename or 'all of it'}: {error.strerror}"
+    return f"cannot write {error.filename or 'the output'}: {error.strerror}"
 
 
 def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def _dialer(parser: Parser, options: argparse.Namespace) -> Dialer:
+def _make_dialer(parser: Parser, options: argparse.Namespace) -> Dialer:
     context = None
     if options.tls:
         try:
             context = make_context(options.cafile, insecure=options.insecure)
-        except OSError as error:
-            parser.error(f"--cafile: cannot read {options.cafile!r}: {reason(error)}")
-    host, port = options.target
+        except BadFile as error:
+            parser.error(str(error))
     return Dialer(
-        host,
-        port,
+        options.target,
         family=options.family or socket.AF_UNSPEC,
         timeout=options.timeout,
         context=context,
@@ -113,34 +132,14 @@ def _dialer(parser: Parser, options: argparse.Namespace) -> Dialer:
     )
 
 
-def _main_output(options: argparse.Namespace, thresholds: Thresholds) -> Output:
-    """Return what writes to standard output."""
-    if options.json:
-        return Json()
-    if options.nagios:
-        return Nagios(thresholds)
-    return Text(
-        timeout=options.timeout,
-        reconnect=options.reconnect,
-        thresholds=thresholds,
-        flood_size=options.size if options.flood else None,
-        histogram=options.histogram,
-    )
-
-
-def _files(parser: Parser, options: argparse.Namespace) -> list[Output]:
-    """Return what writes to files, which are opened now: it would be too late after the run."""
-    outputs: list[Output] = []
+def _make_outputs(parser: Parser, options: argparse.Namespace) -> list[Output]:
+    """Return the outputs that the options select: one to standard output, then those to files."""
+    chosen = [output for output in OUTPUTS if getattr(options, output.option)]
+    if all(output.to_file for output in chosen):
+        chosen = [Text, *chosen]
     try:
-        if options.plot is not None:
-            from tsserv.ping.outputs.plot import Plot
-
-            options.plot.open("ab").close()
-            outputs.append(Plot(options.plot))
-        if options.csv is not None:
-            outputs.append(Csv(options.csv.open("w", buffering=1, newline="", encoding="utf-8")))
+        return [output(options) for output in chosen]
     except ImportError:
-        parser.error("--plot: needs matplotlib, which pip install 'tsserv[plot]' brings")
+        parser.error("--plot: needs matplotlib: pip install 'tsserv[plot]'")
     except OSError as error:
         parser.error(f"cannot write {error.filename}: {error.strerror}")
-    return outputs

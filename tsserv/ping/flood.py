@@ -1,4 +1,4 @@
-"""Load: many connections, each of which sends its next probe as soon as it has the answer to the last."""
+"""Load: many connections, each sending its next probe as soon as it has the answer to the last."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tsserv.ping.connection import ConnectionEnded
 from tsserv.ping.conversation import Conversation
 from tsserv.ping.run import Run
 
-# How often it looks at the time, for the bar and for what is overdue, in nanoseconds.
+# How often the progress bar and overdue probes are updated, in nanoseconds.
 _TICK = 100_000_000
 
 
 class Flood:
     """
-    A closed loop: there is one probe at most on its way on each connection.
+    A closed loop: each connection has at most one unanswered probe.
 
-    One thread serves all connections, so with many of them an answer waits for its turn, and its
-    round-trip time has that in it.
+    One thread serves all connections.  With many of them an answer waits for its turn, and that wait is part
+    of its round-trip time.
 
-    :param run: counts what happens.
-    :param duration: for how long to send, in nanoseconds.
-    :param progress: is told now and then for how many nanoseconds it has been sending.
+    :param run: where everything is counted.
+    :param duration: how long to send, in nanoseconds.
+    :param progress: is called repeatedly with the nanoseconds since the start.
     """
 
     def __init__(self, run: Run, duration: int, progress: Callable[[int], None]) -> None:
@@ -42,17 +42,17 @@ class Flood:
 
     def run(self, connections: int) -> None:
         """
-        Connect, send, and wait for what is on its way at the end.
+        Connect, send, and wait for the last answers.
 
-        :param connections: how many.
-        :raises CannotConnect: if not all connections can be made.
-        :raises ConnectionEnded: if some did not live to the end.
-        :raises NotTsserv: if the other side is something else.
+        :param connections: their number.
+        :raises CannotConnect: if one of them cannot be made.
+        :raises ConnectionEnded: if some ended early.
+        :raises NotTsserv: if the server is not tsserv.
         """
         conversations = []
         with self._selector, ExitStack() as stack:
             for _ in range(connections):
-                conversation = self._run.converse()
+                conversation = self._run.connect()
                 stack.enter_context(closing(conversation.connection))
                 conversations.append(conversation)
             begin = time.monotonic_ns()
@@ -76,7 +76,7 @@ class Flood:
                 due = now + _TICK
                 self._sending = now < begin + self._duration
                 self._progress(min(now - begin, self._duration))
-                # Those that have nothing to read: they have not begun, are overdue, or have finished.
+                # Connections with nothing to read have not begun, are overdue, or have finished.
                 for key in list(self._selector.get_map().values()):
                     key.data.overdue()
                     self._turn(key.data)
@@ -107,9 +107,9 @@ class Flood:
 
 class Bar:
     """
-    A progress bar on standard error, if that is a terminal.
+    A progress bar on standard error, shown if that is a terminal.
 
-    :param duration: of the whole, in nanoseconds.
+    :param duration: of the flood, in nanoseconds.
     """
 
     def __init__(self, duration: int) -> None:
@@ -117,13 +117,13 @@ class Bar:
         self._shown = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def show(self, elapsed: int) -> None:
-        """Show how far it is."""
+        """Draw the bar."""
         if self._shown:
             bar = "#" * (40 * elapsed // self._duration)
             text = f"\r[{bar:40}] {elapsed / 1e9:.1f} of {self._duration / 1e9:g} s"
             print(text, end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Take it away."""
+        """Erase the bar."""
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # Erase in Line of ECMA-48
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # Erase in Line (ECMA-48)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which end a run between two steps and never within one."""
+"""Ctrl-C and SIGTERM: they end a run between two steps and never within one."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from types import FrameType
 
 class Interrupt:
     """
-    Raises :class:`KeyboardInterrupt` where the program waits, so that what it has begun to count is counted.
+    Raises :class:`KeyboardInterrupt` only where the program waits, so that the counters stay consistent.
 
-    Use it as a context manager around each wait.  A second signal is raised wherever it comes.
+    Use it as a context manager around each wait.  A second signal raises immediately.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._requested = False
         self._waiting = False
 
     def install(self) -> None:
-        """Take over the signals, those that are not ignored."""
+        """Handle SIGINT and SIGTERM, unless they are ignored."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._handle)
 
     def __enter__(self) -> None:
         self._waiting = True
-        if self._asked:
+        if self._requested:
             self.__exit__()
             raise KeyboardInterrupt
 
@@ -33,6 +33,6 @@ class Interrupt:
         self._waiting = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._waiting or self._asked:
+        if self._waiting or self._requested:
             raise KeyboardInterrupt
-        self._asked = True
+        self._requested = True

@@ -1,4 +1,4 @@
-"""How far the clock of the server is ahead of ours, from stamps and from when probes were on their way."""
+"""The offset of the server's clock from ours, from stamps and the times of probes and answers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from tsserv.stamp import Reading, read
 
-# How fast two clocks may drift apart: PHI of RFC 5905, section 7.1.
+# How fast two clocks may drift apart: PHI in RFC 5905, section 7.1.
 _DRIFT = 15e-6  # seconds in a second
 
 _QUARTER = 15 * 60 * 10**9  # of an hour, in nanoseconds
 
-# Time zones in use, in quarters of an hour east of UTC: whole hours, and the rest of the IANA database.
+# Time zones in use, in quarters of an hour east of UTC: whole hours, and others in the IANA database.
 _ZONES = sorted([*range(-48, 57, 4), -38, -14, -10, 14, 18, 22, 23, 26, 35, 38, 42, 51, 55])
 
 
@@ -28,36 +28,36 @@ class Bounds(NamedTuple):
 
     @property
     def uncertainty(self) -> int:
-        """How far off the estimate may be either way, in nanoseconds."""
+        """The largest possible error of the estimate, in nanoseconds."""
         return (self.high - self.low + 1) // 2
 
 
 class Offset:
     """
-    The offset over one run.
+    Estimates the offset over one run.
 
-    A stamp was made after its probe was sent and before its answer came, so each gives bounds: the
-    faster the answer and the finer the stamp, the closer they are.  The offset is within all of them.
+    The server makes a stamp after the probe is sent and before the answer arrives, so each stamp gives bounds
+    for the offset.  Fast answers and fine stamps give narrow bounds.  The offset lies within all of them.
     """
 
     def __init__(self) -> None:
-        #: What all stamps together say of now; ``None`` as long as none could be read.
+        #: The bounds from all stamps together; ``None`` until a stamp could be read.
         self.best: Bounds | None = None
-        #: The time zone in which stamps that name none are read, in quarters of an hour east of UTC;
-        #: ``None`` as long as there was no such stamp.
+        #: The time zone assumed for stamps without one, in quarters of an hour east of UTC; ``None`` until
+        #: there is such a stamp.
         self.zone: int | None = None
         self._at = 0
-        # The last stamp: one of whole seconds comes often.
+        # The last stamp: stamps of whole seconds repeat.
         self._stamp = b""
         self._reading: Reading | None = None
 
     def add(self, stamp: bytes, sent: int, rtt: int) -> Bounds | None:
         """
-        Learn from one answer.
+        Take one answer into account.
 
         :param sent: when its probe was sent, in nanoseconds since 1970 by our clock.
-        :param rtt: how long it took, in nanoseconds.
-        :return: what this stamp alone says; ``None`` if its format is not known.
+        :param rtt: its round-trip time, in nanoseconds.
+        :return: the bounds from this stamp alone; ``None`` if its format is not recognised.
         """
         if stamp != self._stamp:
             self._stamp, self._reading = stamp, read(stamp)
@@ -77,7 +77,7 @@ class Offset:
         if self.best is not None:
             drift = round(abs(at - self._at) * _DRIFT)
             low, high = max(bounds.low, self.best.low - drift), min(bounds.high, self.best.high + drift)
-            # If they contradict each other a clock has been set, and what was before counts no more.
+            # If the bounds contradict each other, a clock has been set, and earlier bounds are void.
             if low <= high:
                 bounds = Bounds(low, high)
         self.best = bounds
@@ -85,6 +85,6 @@ class Offset:
 
 
 def zone_name(zone: int) -> str:
-    """Return how one writes a time zone, given in quarters of an hour east of UTC."""
+    """Return the name of a time zone, given in quarters of an hour east of UTC."""
     hours, quarters = divmod(abs(zone), 4)
     return f"UTC{'-' if zone < 0 else '+'}{hours:02d}:{quarters * 15:02d}"

@@ -1,4 +1,4 @@
-"""Parsers of option values, for argparse; each raises an error that says what is wrong."""
+"""Parsers of option values for argparse; each raises ArgumentTypeError, which says what is wrong."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
+from tsserv.ping.address import HostPort
 
-def target(default_port: int) -> Callable[[str], tuple[str, int]]:
+
+def target(default_port: int) -> Callable[[str], HostPort]:
     """Return a parser of ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT`` or a bare IPv6 address."""
 
-    def parse(text: str) -> tuple[str, int]:
+    def parse(text: str) -> HostPort:
         match = re.fullmatch(r"(?:([^:\[\]]+)|\[([^\[\]]+)\])(?::([^:]*))?", text)
         if match:
-            port = default_port if match[3] is None else whole(1, 65535)(match[3])
-            return match[1] or match[2], port
+            port = default_port if match[3] is None else integer(1, 65535)(match[3])
+            return HostPort(match[1] or match[2], port)
         if re.fullmatch(r"[^\[\]]*:[^\[\]]*:[^\[\]]*", text):
-            return text, default_port
+            return HostPort(text, default_port)
         raise ArgumentTypeError(f"{text!r} is not HOST, HOST:PORT, IPV6 or [IPV6]:PORT")
 
     return parse
 
 
 def host_name(text: str) -> str:
-    """Parse the name of a host."""
+    """Parse a host name."""
     try:
         if text.encode("idna"):
             return text
@@ -32,7 +34,7 @@ def host_name(text: str) -> str:
     raise ArgumentTypeError(f"{text!r} is not the name of a host")
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
+def integer(least: int, most: int) -> Callable[[str], int]:
     """Return a parser of a whole number from ``least`` to ``most``."""
 
     def parse(text: str) -> int:

@@ -1,29 +1,48 @@
-"""TLS: what is checked, and when the server's certificate expires."""
+"""TLS: the context of the client, and the expiry of the server's certificate."""
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
+from pathlib import Path
 from typing import NamedTuple
+
+from tsserv.ping.reason import reason
+
+
+class BadFile(Exception):
+    """A file for TLS cannot be used; the text says which, and why."""
 
 
 class TLS(NamedTuple):
-    """What is known of a connection's TLS."""
+    """What is known of the TLS session of a connection."""
 
     version: str
     #: How long the handshake took, in nanoseconds.
     handshake: int
-    #: When the server's certificate expires, in seconds since 1970; ``None`` if that is not known.
+    #: When the server's certificate expires, in seconds since 1970; ``None`` if unknown.
     expires: int | None
 
 
 def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
     """
-    Return a context that trusts the CAs in a file, or those of the system, or everybody.
+    Return a client context.
 
-    :raises OSError: if the file cannot be read, or has no certificates in it.
+    :param cafile: a file with the CAs to trust; ``None`` for those of the system.
+    :param insecure: whether to accept any certificate.
+    :raises BadFile: if the file cannot be read or contains no certificate, or if the file that the
+        environment variable ``SSLKEYLOGFILE`` names, to which Python writes keys, cannot be written.
     """
-    context = ssl.create_default_context(cafile=cafile)
+    if keys := os.environ.get("SSLKEYLOGFILE"):
+        try:
+            Path(keys).open("ab").close()
+        except OSError as error:
+            raise BadFile(f"SSLKEYLOGFILE: cannot write {keys!r}: {error.strerror}") from error
+    try:
+        context = ssl.create_default_context(cafile=cafile)
+    except OSError as error:
+        raise BadFile(f"--cafile: cannot read {cafile!r}: {reason(error)}") from error
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -31,28 +50,28 @@ def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
 
 
 def expires(secure: ssl.SSLSocket) -> int | None:
-    """Return when the certificate of the other side expires, in seconds since 1970, if that can be known."""
-    if checked := secure.getpeercert():
-        return int(ssl.cert_time_to_seconds(str(checked["notAfter"])))
-    # The standard library reads only certificates that it has checked.
+    """Return when the server's certificate expires, in seconds since 1970; ``None`` if it cannot be read."""
     try:
+        if verified := secure.getpeercert():
+            return int(ssl.cert_time_to_seconds(str(verified["notAfter"])))
+        # The standard library parses only certificates that it has verified.
         from cryptography.x509 import load_der_x509_certificate
 
         certificate = load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
-    except (ImportError, ValueError):
+        return int(certificate.not_valid_after_utc.timestamp())
+    except Exception:  # a malformed certificate raises whatever its parser chooses
         return None
-    return int(certificate.not_valid_after_utc.timestamp())
 
 
 def expiry(expires: int | None, now: float) -> str:
     """
     Return when a certificate expires, in words.
 
-    :param expires: in seconds since 1970; ``None`` if that is not known.
-    :param now: the same.
+    :param expires: in seconds since 1970; ``None`` if unknown.
+    :param now: the current time, in seconds since 1970.
     """
     if expires is None:
-        return "when its certificate expires is unknown (to see it without a check, install cryptography)"
+        return "the expiry of its certificate is unknown (with --insecure, install cryptography to see it)"
     day = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(expires))
     if expires < now:
         return f"its certificate expired on {day}"

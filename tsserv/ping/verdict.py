@@ -1,22 +1,22 @@
-"""What a run means to monitoring: levels and exit statuses."""
+"""Levels and exit statuses: how monitoring judges a run."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from tsserv.ping.figures import Tally
+from tsserv.ping.counts import Counts
 
 OK, WARNING, CRITICAL = "ok", "warning", "critical"
 
 
 class Thresholds(NamedTuple):
-    """Round-trip times in milliseconds, above which it is too long; ``None`` if none is."""
+    """Limits of the mean round-trip time in milliseconds; ``None`` if there is no limit."""
 
     warning: float | None = None
     critical: float | None = None
 
     def level(self, time: float) -> str:
-        """Return the level of a time in milliseconds."""
+        """Return the level of a round-trip time in milliseconds."""
         if self.critical is not None and time > self.critical:
             return CRITICAL
         if self.warning is not None and time > self.warning:
@@ -24,34 +24,34 @@ class Thresholds(NamedTuple):
         return OK
 
 
-def level(tally: Tally, thresholds: Thresholds, *, error: bool) -> str:
+def level(counts: Counts, thresholds: Thresholds, *, error: bool) -> str:
     """
-    Return the level of a run: of its mean round-trip time, and of what was lost.
+    Return the level of a run, from its mean round-trip time and its counters.
 
-    :param error: whether something else went wrong.
+    :param error: whether an error ended the run.
     """
-    if not tally.answered:
+    if not counts.answered:
         return CRITICAL
-    by_time = thresholds.level(tally.rtts.figures()["mean"])
-    return WARNING if by_time == OK and (error or not tally.complete) else by_time
+    by_time = thresholds.level(counts.rtts.statistics()["mean"])
+    return WARNING if by_time == OK and (error or not counts.complete) else by_time
 
 
-def exit_status(level: str, tally: Tally) -> int:
-    """Return the status of a run that had a connection, like ``ping``: 1 if nothing was answered."""
-    if level == CRITICAL and tally.answered:
+def exit_status(level: str, counts: Counts) -> int:
+    """Return the exit status of a run that had a connection: 1 if nothing was answered, as with ``ping``."""
+    if level == CRITICAL and counts.answered:
         return 2
     return 0 if level == OK else 1
 
 
-#: The status if the options are wrong, and if there was no connection.
+#: The exit status for wrong options, and for a run without a connection.
 USAGE, NO_CONNECTION = 2, 3
 
-#: The statuses of a Nagios plugin (Monitoring Plugins development guidelines, "Plugin return codes").
+#: The exit statuses of a Nagios plugin (Monitoring Plugins development guidelines, "Plugin return codes").
 NAGIOS = {OK: 0, WARNING: 1, CRITICAL: 2, "unknown": 3}
 
 
 def nagios_line(level: str, text: str, performance: str = "") -> str:
-    """Return the line of a Nagios plugin."""
-    # A bar in the text would begin the performance data.
+    """Return the output line of a Nagios plugin."""
+    # A "|" begins the performance data.
     line = f"TSSERV {level.upper()} - {text.replace('|', '/')}"
     return f"{line} | {performance}" if performance else line

@@ -1,1 +1,5 @@
-"""The ways to show a run of tsserv-ping: each is an Output in a module of its own, and knows no other."""
+"""
+The ways to show a run.
+
+Each is an ``Output`` in a module of its own, which imports no other output but the shared :mod:`summary`.
+"""

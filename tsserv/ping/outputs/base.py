@@ -1,58 +1,70 @@
-"""What a run tells while it goes on, and at its end: the interface of everything that shows or writes it."""
+"""The interface of all outputs: what a run tells them while it goes on, and at its end."""
 
 from __future__ import annotations
 
-import os
-import sys
+import argparse
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from tsserv.ping.address import HostPort
 from tsserv.ping.connection import Connection
-from tsserv.ping.conversation import Result
-from tsserv.ping.figures import Tally
+from tsserv.ping.counts import Counts
 from tsserv.ping.offset import Offset
+from tsserv.ping.result import Result
 
 
 @dataclass
 class Summary:
-    """A run, when it is over."""
+    """A finished run."""
 
-    #: Host and port, as the user gave them.
-    target: str
-    #: The first connection; ``None`` if there has been none.
+    target: HostPort
+    #: The first connection; ``None`` if there was none.
     connection: Connection | None
-    tally: Tally
+    counts: Counts
     offset: Offset
-    #: How long it took.
+    #: How long probes were sent.
     seconds: float
-    #: What ended it before its time, or is wrong with all of it.
+    #: What ended the run early, or went wrong throughout; empty if nothing did.
     error: str
-    #: Of the thresholds and of what was lost: ``ok``, ``warning`` or ``critical``.
+    #: ``ok``, ``warning`` or ``critical``.
     level: str
 
 
 class Output:
-    """Shows nothing."""
+    """
+    Shows a run.  This base class shows nothing.
+
+    :param options: of the command line.
+    """
+
+    #: The option that selects it, and its help text.  It takes the name of a file if :attr:`to_file` is true;
+    #: the others write to standard output, one of them at a time.
+    option = ""
+    help = ""
+    to_file = False
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        pass
 
     def connected(self, connection: Connection) -> None:
-        """There is a new connection."""
+        """Take note of a new connection."""
 
     def result(self, result: Result) -> None:
-        """It is known what became of a probe."""
+        """Show the result of a probe."""
 
     def overdue(self, number: int) -> None:
-        """The time of a probe is over, and it has not been answered."""
+        """Show that a probe has not been answered within the timeout."""
 
     def end(self, summary: Summary) -> None:
-        """The run is over."""
+        """Show the finished run."""
 
 
 class Outputs(Output):
     """
-    Several at once: if one of them ends the run, the others are still told what has happened.
+    Several outputs as one.  If one of them ends the run, the others are still told.
 
-    :param outputs: are told in this order.
+    :param outputs: in the order in which they are told.
     """
 
     def __init__(self, outputs: Sequence[Output]) -> None:
@@ -87,7 +99,7 @@ class Outputs(Output):
 
 
 def printable(data: bytes) -> str:
-    """Return bytes of somebody else as text that does nothing to a terminal."""
+    """Return received bytes as text without control characters, which could manipulate a terminal."""
     text = data.decode(errors="backslashreplace")
     if text.isprintable():
         return text
@@ -95,20 +107,5 @@ def printable(data: bytes) -> str:
 
 
 def server_time(result: Result) -> str:
-    """Return the time as it stands in the stamp; empty if there is none."""
+    """Return the text of the stamp without its brackets; empty if there is no stamp."""
     return "" if result.stamp is None else printable(result.stamp[1:-2])
-
-
-def say(line: str) -> None:
-    """
-    Write a line to standard output.
-
-    :raises KeyboardInterrupt: if nobody reads it any more: that ends the run, and what is said after
-        it goes nowhere.
-    """
-    encoding = sys.stdout.encoding
-    try:
-        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise KeyboardInterrupt from None

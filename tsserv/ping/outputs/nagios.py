@@ -1,41 +1,45 @@
-"""One line for Nagios and what descends from it, with performance data."""
+"""One line for Nagios and compatible monitoring, with performance data."""
 
 from __future__ import annotations
 
-from tsserv.ping.outputs.base import Output, Summary, say
+import argparse
+
+from tsserv.ping.outputs.base import Output, Summary
 from tsserv.ping.outputs.summary import offset_text
+from tsserv.ping.streams import write_line
 from tsserv.ping.verdict import Thresholds, nagios_line
 
 
 class Nagios(Output):
     """
-    Writes the line when the run is over.
+    Writes the line at the end of the run.
 
-    Times and losses have the labels of ``check_ping`` and ``check_icmp``, ``rta`` and ``pl``, which graphs
-    are made for.
-
-    :param thresholds: of the mean round-trip time.
+    The labels ``rta`` (mean round-trip time) and ``pl`` (packet loss) are those of ``check_ping`` and
+    ``check_icmp``, for which there are graph templates.
     """
 
-    def __init__(self, thresholds: Thresholds) -> None:
-        self._thresholds = thresholds
+    option = "nagios"
+    help = "write one line for Nagios [--count 5]"
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._thresholds = Thresholds(options.warn, options.crit)
 
     def end(self, summary: Summary) -> None:
-        """Write it."""
-        tally = summary.tally
-        text = f"{summary.target}: {summary.error or f'{tally.answered} of {tally.sent} answered'}"
-        lost = tally.sent - tally.answered - tally.pending
+        """Write the line."""
+        counts = summary.counts
+        text = f"{summary.target}: {summary.error or f'{counts.answered} of {counts.sent} answered'}"
+        lost = counts.sent - counts.answered - counts.pending
         performance = []
-        if figures := tally.rtts.figures():
+        if statistics := counts.rtts.statistics():
             warning, critical = ("" if limit is None else f"{limit:.10g}" for limit in self._thresholds)
-            text += f", rta {figures['mean']:.3f} ms"
+            text += f", rta {statistics['mean']:.3f} ms"
             performance = [
-                f"rta={figures['mean']:.3f}ms;{warning};{critical};0",
-                f"rtmin={figures['min']:.3f}ms;;;0",
-                f"rtmax={figures['max']:.3f}ms;;;0",
+                f"rta={statistics['mean']:.3f}ms;{warning};{critical};0",
+                f"rtmin={statistics['min']:.3f}ms;;;0",
+                f"rtmax={statistics['max']:.3f}ms;;;0",
             ]
-        performance.append(f"pl={100 * lost / max(tally.sent, 1):.0f}%;0;;0;100")
+        performance.append(f"pl={100 * lost / max(counts.sent, 1):.0f}%;0;;0;100")
         if summary.offset.best is not None:
             text += f", offset {offset_text(summary.offset.best)}"
             performance.append(f"offset={summary.offset.best.middle / 1e9:.6f}s")
-        say(nagios_line(summary.level, text, " ".join(performance)))
+        write_line(nagios_line(summary.level, text, " ".join(performance)))

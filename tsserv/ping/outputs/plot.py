@@ -1,38 +1,45 @@
-"""A picture of a run: round-trip times and offset over time, and how the round-trip times are distributed."""
+"""A plot of a run: round-trip times and offset over time, and the distribution of the round-trip times."""
 
 from __future__ import annotations
 
+import argparse
 from array import array
-from pathlib import Path
 
-from matplotlib.figure import Figure
-
-from tsserv.ping.conversation import Result
 from tsserv.ping.outputs.base import Output, Summary
+from tsserv.ping.result import Result
 
-# Above so many probes the points of an SVG are a bitmap, since a browser would take minutes to draw them.
+# An SVG with more points than this has them as a bitmap: browsers would take minutes to draw the shapes.
 _MOST_SHAPES = 5000
 
-_BINS = 60  # of the distribution
+_BINS = 60  # of the histogram
 
 
 class Plot(Output):
     """
-    Draws the picture when the run is over.
+    Draws the plot at the end of the run.
 
-    :param path: its suffix says in which format.
+    :raises ImportError: if matplotlib is not installed.
+    :raises OSError: if the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        # In seconds since 1970 and milliseconds.
+    option = "plot"
+    help = "draw the run, as .svg or .png"
+    to_file = True
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        from matplotlib.figure import Figure  # takes half a second to import, so only for this option
+
+        self._figure = Figure(figsize=(8, 8), layout="constrained", facecolor="white")
+        self._path = options.plot
+        self._path.open("ab").close()  # fail now rather than after the run
+        # Times in seconds since 1970, values in milliseconds.
         self._rtts = _Series()
         self._offsets = _Series()
         self._uncertainties = array("d")
         self._failed = array("d")
 
     def result(self, result: Result) -> None:
-        """Keep what is drawn of one probe."""
+        """Remember a probe."""
         sent = result.sent / 1e9
         if result.outcome == "answered" and result.rtt is not None:
             self._rtts.add(sent, result.rtt / 1e6)
@@ -43,12 +50,14 @@ class Plot(Output):
             self._uncertainties.append(result.offset.uncertainty / 1e6)
 
     def end(self, summary: Summary) -> None:
-        """Draw and write it."""
+        """Draw the plot and write the file."""
         begin = min([*self._rtts.times, *self._failed], default=0.0)
         rasterized = len(self._rtts.times) + len(self._failed) > _MOST_SHAPES
         points = {"marker": ".", "rasterized": rasterized}
-        figure = Figure(figsize=(8, 8), layout="constrained", facecolor="white")
-        figure.suptitle(f"tsserv-ping {summary.target}")
+        figure = self._figure
+        # Arguments of the command line may hold surrogates, and a "$" is not the beginning of a formula.
+        target = str(summary.target).encode(errors="backslashreplace").decode()
+        figure.suptitle(f"tsserv-ping {target}", parse_math=False)
         rtt, offset, distribution = figure.subplots(3)
         rtt.plot(self._rtts.since(begin), self._rtts.values, linewidth=0.5, **points)
         failed = [time - begin for time in self._failed]
@@ -70,7 +79,7 @@ class Plot(Output):
 
 
 class _Series:
-    """Values over time."""
+    """Values with their times."""
 
     def __init__(self) -> None:
         self.times = array("d")
@@ -81,5 +90,5 @@ class _Series:
         self.values.append(value)
 
     def since(self, begin: float) -> list[float]:
-        """Return the times from ``begin`` on."""
+        """Return the times relative to ``begin``."""
         return [time - begin for time in self.times]

@@ -1,22 +1,27 @@
-"""What happened, for programs: JSON and CSV."""
+"""Records for programs: JSON and CSV."""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
-from typing import TextIO
+import re
 
 from tsserv.ping.connection import Connection
-from tsserv.ping.conversation import Result
 from tsserv.ping.offset import Bounds, zone_name
-from tsserv.ping.outputs.base import Output, Summary, say, server_time
+from tsserv.ping.outputs.base import Output, Summary, server_time
+from tsserv.ping.result import Result
+from tsserv.ping.streams import write_line
 
-#: Names and values, in order; ``None`` is what is not known.
+#: Names and values, in order; ``None`` if unknown.
 Record = dict[str, object]
 
 
 class Json(Output):
-    """Writes one object a line to standard output: one for each probe, and one for the whole."""
+    """Writes a line with an object for each probe, and one for the run."""
+
+    option = "json"
+    help = "write a JSON object for each probe and for the run"
 
     def result(self, result: Result) -> None:
         """Write the object of a probe."""
@@ -28,11 +33,11 @@ class Json(Output):
         _write(
             {
                 "type": "summary",
-                "target": summary.target,
+                "target": str(summary.target),
                 **_connection(summary.connection),
                 "seconds": summary.seconds,
-                **summary.tally.counts(),
-                "rtt_ms": summary.tally.rtts.figures() or None,
+                **summary.counts.as_dict(),
+                "rtt_ms": summary.counts.rtts.statistics() or None,
                 **_offset(offset.best),
                 "zone": None if offset.zone is None else zone_name(offset.zone),
                 "level": summary.level,
@@ -43,19 +48,24 @@ class Json(Output):
 
 class Csv(Output):
     """
-    Writes one row for each probe, as soon as it is known what became of it.
+    Writes a row for each probe as soon as its result is known.
 
-    :param file: open, and line-buffered.
+    :raises OSError: if the file cannot be written.
     """
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-        self._writer = csv.writer(file)
+    option = "csv"
+    help = "write a row for each probe"
+    to_file = True
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._file = options.csv.open("w", buffering=1, newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
         self._begun = False
 
     def result(self, result: Result) -> None:
         """Write the row of a probe."""
         record = _probe(result)
+        record["server_time"] = _inactive(server_time(result))
         if not self._begun:
             self._writer.writerow(record)
             self._begun = True
@@ -66,8 +76,20 @@ class Csv(Output):
         self._file.close()
 
 
+def _inactive(text: str) -> str:
+    """
+    Return received text as one that no spreadsheet takes for a formula.
+
+    Everything that could begin a formula, or a new cell with one, is percent-encoded.  All formats of the
+    service but patterns are left as they are.
+    """
+    return re.sub(
+        r"^\W|[^\w :.,/+-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text
+    )
+
+
 def _write(record: Record) -> None:
-    say(json.dumps(record))
+    write_line(json.dumps(record))
 
 
 def _probe(result: Result) -> Record:
@@ -97,8 +119,8 @@ def _connection(connection: Connection | None) -> Record:
         return {"local": None, "remote": None, "connect_ms": None, "tls": None}
     tls = connection.tls
     return {
-        "local": connection.local,
-        "remote": connection.remote,
+        "local": str(connection.local),
+        "remote": str(connection.remote),
         "connect_ms": connection.connect_time / 1e6,
         "tls": tls and {"version": tls.version, "handshake_ms": tls.handshake / 1e6, "expires": tls.expires},
     }

@@ -1,71 +1,62 @@
-"""Lines for a reader: what happens, and the summary."""
+"""Text: a line for each probe, and a summary."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
 from typing import TextIO
 
 from tsserv.ping.connection import Connection
-from tsserv.ping.conversation import Result
-from tsserv.ping.outputs.base import Output, Summary, say, server_time
+from tsserv.ping.outputs.base import Output, Summary, server_time
 from tsserv.ping.outputs.summary import offset_text, summary_lines
+from tsserv.ping.result import Result
+from tsserv.ping.streams import write_line
 from tsserv.ping.tls import expiry
 from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds
 
-# Select Graphic Rendition of ECMA-48.
+# Select Graphic Rendition (ECMA-48).
 _RED, _YELLOW = 31, 33
 _COLOURS = {WARNING: _YELLOW, CRITICAL: _RED}
 
 
 def colourful(stream: TextIO) -> bool:
-    """Return whether a stream takes colours: a terminal, unless its user wants none (https://no-color.org)."""
+    """Return whether to use colours: on a terminal, unless NO_COLOR is set (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Text(Output):
-    """
-    Writes lines to standard output, in colour on a terminal.
+    """Writes lines to standard output, in colour on a terminal.  This is the default output."""
 
-    :param timeout: in seconds.
-    :param reconnect: whether each probe has a connection of its own.
-    :param thresholds: colour the round-trip times.
-    :param flood_size: how many bytes a probe has, if this is a flood; else ``None``.
-    :param histogram: whether the summary has one.
-    """
+    option = "histogram"
+    help = "add a histogram of the round-trip times"
 
-    def __init__(
-        self,
-        *,
-        timeout: float,
-        reconnect: bool,
-        thresholds: Thresholds,
-        flood_size: int | None,
-        histogram: bool,
-    ) -> None:
-        self._timeout = timeout
-        self._reconnect = reconnect
-        self._thresholds = thresholds
-        self._flood_size = flood_size
-        self._histogram = histogram
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._timeout = options.timeout
+        self._reconnect = options.reconnect
+        self._thresholds = Thresholds(options.warn, options.crit)
+        self._flood_size = options.size if options.flood else None
+        self._histogram = options.histogram
         self._colourful = colourful(sys.stdout)
         self._connection: Connection | None = None
 
     def connected(self, connection: Connection) -> None:
-        """Say from where to where, and how TLS does; with more connections, the lines of results tell."""
+        """Write the addresses and the TLS session of the first connection."""
         if self._connection is None:
-            say(f"connected in {_ms(connection.connect_time)}: {connection.local} -> {connection.remote}")
+            write_line(
+                f"connected in {_ms(connection.connect_time)}: {connection.local} -> {connection.remote}"
+            )
             if connection.tls is not None:
                 tls = connection.tls
-                say(f"{tls.version} in {_ms(tls.handshake)}: {expiry(tls.expires, time.time())}")
+                write_line(f"{tls.version} in {_ms(tls.handshake)}: {expiry(tls.expires, time.time())}")
         self._connection = connection
 
     def result(self, result: Result) -> None:
-        """Write the line of one probe."""
+        """Write the line of a probe."""
         if result.rtt is None:
             if result.reason:
-                say(self._colour(f"seq={result.number} lost: {result.reason}", _RED))
+                write_line(self._colour(f"seq={result.number} lost: {result.reason}", _RED))
             return
         colour = _COLOURS.get(self._thresholds.level(result.rtt / 1e6))
         words = [
@@ -84,18 +75,18 @@ class Text(Output):
         words.append(f"time={server_time(result) or '?'}")
         if self._reconnect and self._connection is not None:
             words.append(f"connect={_ms(self._connection.connect_time)} from={self._connection.local}")
-        say(" ".join(words))
+        write_line(" ".join(words))
 
     def overdue(self, number: int) -> None:
-        """Say that a probe has not been answered."""
-        say(self._colour(f"seq={number} no answer after {self._timeout:g} s", _RED))
+        """Write that a probe has not been answered."""
+        write_line(self._colour(f"seq={number} no answer after {self._timeout:g} s", _RED))
 
     def end(self, summary: Summary) -> None:
-        """Write the summary, if there is anything to sum up."""
-        if not summary.tally.sent:
+        """Write the summary, if anything was sent."""
+        if not summary.counts.sent:
             return
         for line in summary_lines(summary, flood_size=self._flood_size, histogram=self._histogram):
-            say(line)
+            write_line(line)
 
     def _colour(self, text: str, colour: int | None) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colourful and colour else text

@@ -1,0 +1,95 @@
+"""Durations go on when somebody sets the clock."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import program
+from processes import Twistd
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is loaded as Linux does it")
+
+REACTORS = ("epoll", "poll", "select", "asyncio")
+_HOUR = 3600
+
+
+class WallClock:
+    """The wall clock of processes that run with :attr:`prefix`; their monotonic clock is the real one."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.step(0)
+        library = subprocess.run(
+            [program("faketime"), "-f", "+0", "printenv", "LD_PRELOAD"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+        self.prefix = (
+            "env",
+            f"LD_PRELOAD={library}",
+            f"FAKETIME_TIMESTAMP_FILE={file}",
+            "FAKETIME_NO_CACHE=1",
+            "FAKETIME_DONT_FAKE_MONOTONIC=1",
+            "DONT_FAKE_MONOTONIC=1",  # its name in older versions
+        )
+
+    def step(self, seconds: int) -> None:
+        """Set the clock ahead of the real one by ``seconds``."""
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{seconds:+}\n")
+        new.rename(self._file)
+
+
+@pytest.fixture
+def wall_clock(tmp_path: Path) -> WallClock:
+    """Return a wall clock that the test can set."""
+    return WallClock(tmp_path / "offset")
+
+
+def time_of(client: socket.socket) -> float:
+    """Return the time that the service tells, in seconds since 1970."""
+    client.sendall(b"x")
+    answer = b""
+    while not answer.endswith(b"] x"):
+        answer += client.recv(100) or pytest.fail("closed")
+    return float(answer[1:-3])
+
+
+@pytest.mark.parametrize("reactor", REACTORS)
+def test_a_clock_that_is_set_back_delays_nothing(
+    reactor: str, wall_clock: WallClock, serve: Callable[..., Twistd]
+) -> None:
+    service = serve(
+        "--time-format=unix",
+        "--idle-timeout=1",
+        "--drain-timeout=1",
+        reactor=reactor,
+        prefix=wall_clock.prefix,
+    )
+    with service.connect() as idle:
+        before = time_of(idle)
+        wall_clock.step(-_HOUR)
+        assert idle.recv(1) == b""
+    with service.connect() as draining:
+        assert time_of(draining) < before
+        service.stop()
+    service.wait_for("aborted before they had finished: 1")
+
+
+@pytest.mark.parametrize("reactor", REACTORS)
+def test_a_clock_that_is_set_forward_ends_nothing(
+    reactor: str, wall_clock: WallClock, serve: Callable[..., Twistd]
+) -> None:
+    service = serve("--time-format=unix", "--idle-timeout=600", reactor=reactor, prefix=wall_clock.prefix)
+    with service.connect() as idle, service.connect() as other:
+        before = time_of(idle)
+        for hours in range(1, 6):
+            wall_clock.step(hours * _HOUR)
+            assert time_of(other) > before + (hours - 1) * _HOUR
+        assert time_of(idle) > before

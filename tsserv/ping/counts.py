@@ -1,0 +1,37 @@
+"""Counters of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tsserv.ping.distribution import Distribution
+
+
+@dataclass
+class Counts:
+    """The number of probes with each outcome, the number of unexpected lines, and the round-trip times."""
+
+    sent: int = 0
+    #: Each probe that was sent ends as one of these.  ``altered``: the answer had other bytes.  ``pending``:
+    #: the user ended the run before the timeout.
+    answered: int = 0
+    altered: int = 0
+    lost: int = 0
+    pending: int = 0
+    #: Answered probes: after the timeout; in the same chunk as the previous answer; in several chunks.
+    late: int = 0
+    merged: int = 0
+    split: int = 0
+    #: Lines that are not the first answer to a probe: further answers, and lines that answer no probe.
+    doubled: int = 0
+    stray: int = 0
+    rtts: Distribution = field(default_factory=Distribution)
+
+    def as_dict(self) -> dict[str, int]:
+        """Return all counters by name."""
+        return {name: value for name, value in vars(self).items() if name != "rtts"}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every probe was answered once, in time and unaltered."""
+        return not (self.altered or self.lost or self.late or self.doubled or self.stray)

@@ -1,0 +1,30 @@
+"""The result of one probe."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tsserv.ping.offset import Bounds
+
+
+class Result(NamedTuple):
+    """What became of one probe."""
+
+    number: int
+    #: ``answered``; ``altered``: answered with other bytes; ``lost``; or ``pending``: the run was ended
+    #: before the timeout.
+    outcome: str
+    #: When it was sent, in nanoseconds since 1970 by this machine's clock.
+    sent: int
+    #: The round-trip time in nanoseconds; ``None`` if there was no answer.
+    rtt: int | None = None
+    #: Whether the answer came after the timeout.
+    late: bool = False
+    #: The size of the answer in bytes, its number of stamps, its last stamp, and the offset of the server's
+    #: clock by that stamp.
+    size: int = 0
+    stamps: int = 0
+    stamp: bytes | None = None
+    offset: Bounds | None = None
+    #: Why it was lost, if that is known.
+    reason: str = ""

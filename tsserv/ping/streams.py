@@ -1,0 +1,48 @@
+"""The standard streams, which may be closed, have no space, or lose their reader."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+
+def open_closed_streams() -> None:
+    """Open standard streams that were closed at the start: else the next socket gets their descriptor."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (open as long as the process)
+
+
+def write_line(line: str) -> None:
+    """
+    Write a line to standard output.  If that fails, later lines are discarded.
+
+    :raises KeyboardInterrupt: if its reader has gone: that ends the run.
+    :raises OSError: if it cannot be written for another reason.
+    """
+    encoding = sys.stdout.encoding
+    try:
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        _discard_output()
+        raise KeyboardInterrupt from None
+    except OSError:
+        _discard_output()
+        raise
+
+
+def _discard_output() -> None:
+    """Replace standard output, so that what is still buffered cannot fail again when the process exits."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.close(descriptor)
+
+
+def write_error(line: str) -> None:
+    """Write a line to standard error, if that is possible."""
+    with suppress(OSError):
+        print(line, file=sys.stderr)
