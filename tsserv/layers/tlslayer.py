@@ -101,8 +101,8 @@ class TLSLayer(Preface):
 
     def writeConnectionLost(self) -> None:
         """Wait until the client has everything: all has been sent."""
-        if self._closing:
-            self._closing.check()
+        assert self._closing, "nothing else half-closes"
+        self._closing.check()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Tell the protocol above, if it is connected."""
