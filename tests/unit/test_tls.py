@@ -278,6 +278,22 @@ def test_a_client_that_vanishes_between_two_turns_is_forgotten(
     assert len(client.service.connections) == 0
 
 
+def test_nothing_is_answered_after_the_close_notify_of_the_service(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_time_pass(client, monkeypatch)
+    for _ in range(100):
+        client.encrypt(b"x")
+    client.client.socket.inbox.append(client.encrypted)
+    client.client.turn()
+    client.service.connections.for_each(lambda connection: connection.finish("idle"))
+    client.turn()
+    client.take()
+    assert client.received in [(NOW + b"x") * count for count in range(1, 10)]
+    assert client.ended
+    assert client.client.socket.closed == "orderly"
+
+
 def test_what_comes_after_a_close_notify_is_dropped_until_all_is_acknowledged(
     client: TLSClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,11 +302,13 @@ def test_what_comes_after_a_close_notify_is_dropped_until_all_is_acknowledged(
     client.send(b"x")
     client.say_that_it_ends()
     assert client.client.socket.half_closed
+    held = client.client.protocol.received
     for _ in range(8):
         client.client.socket.inbox.append(b"not TLS")
         client.service.run(0.25)
         assert not client.client.socket.inbox
         assert client.client.socket.closed is None
+    assert client.client.protocol.received == held
     client.service.connections.for_each(lambda connection: connection.finish("service stopped"))
     assert client.client.socket.closed is None
     client.take()
