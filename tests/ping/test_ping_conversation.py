@@ -80,8 +80,8 @@ def test_a_pause_at_any_clock_makes_the_offset_vague_and_not_wrong(
     seconds, nanoseconds = divmod(now[0], SECOND)
     stamp = b"[%d.%06d] " % (seconds, nanoseconds // 1000)
     [result] = exchange.receive(stamp + exchange.probes.line(3))
-    assert result.offset is not None
-    assert result.offset.low <= 0 <= result.offset.high
+    assert result.measurement is not None
+    assert result.measurement.offset.low <= 0 <= result.measurement.offset.high
 
 
 def test_each_answer_is_counted_once() -> None:
@@ -108,7 +108,7 @@ def test_an_answer_without_any_stamp_before_it_has_no_offset() -> None:
     exchange = Exchange()
     [altered, answered] = exchange.receive(b"?" + exchange.probes.line(1), exchange.probes.line(2))
     assert (altered.number, altered.outcome) == (1, "altered")
-    assert (answered.number, answered.outcome, answered.offset) == (2, "answered", None)
+    assert (answered.number, answered.outcome, answered.measurement) == (2, "answered", None)
 
 
 def test_what_is_overdue_may_still_be_answered_and_is_lost_in_the_end() -> None:

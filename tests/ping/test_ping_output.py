@@ -16,12 +16,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pinging import Ping, serving
 
 from tsserv.ping.address import HostPort
 from tsserv.ping.counts import Counts
 from tsserv.ping.distribution import Distribution
-from tsserv.ping.offset import Bounds, Offset
+from tsserv.ping.drift import Bounds
+from tsserv.ping.offset import Offset
 from tsserv.ping.options import make_parser, parse
 from tsserv.ping.outputs.base import Summary
 from tsserv.ping.outputs.summary import histogram_lines, offset_text, summary_lines
@@ -55,19 +58,22 @@ def port() -> Iterator[int]:
 def test_the_text_is_a_line_for_each_answer_and_a_summary(port: int, ping: Ping) -> None:
     done = ping(f"127.0.0.1:{port}", *QUICK, "--histogram")
     number = r"\d+\.\d{3}"
-    line = rf"seq=%d bytes=84 rtt={number} ms offset=[+-]{number} ms \+/- {number} ms time=\d+\.\d{{6}}\n"
-    statistics = "/".join([number] * 7)
+    line = rf"seq=%d rtt={number} ms there={number} back={number} \+/- {number} ms time=\d+\.\d{{6}}\n"
     expected = (
         rf"connected in {number} ms: 127\.0\.0\.1:\d+ -> 127\.0\.0\.1:{port}\n"
         + "".join(line % seq for seq in (1, 2, 3))
         + rf"\n--- 127\.0\.0\.1:{port} ---\n"
         + r"3 sent, 3 answered, 0 lost \(0 %\), 0\.\d s\n"
-        + rf"rtt min/median/mean/p90/p99/max/stddev = {statistics} ms, jitter {number} ms\n"
+        + rf"rtt min/median/mean/max = {'/'.join([number] * 4)} ms\n"
+        + rf"    stddev/jitter = {number}/{number} ms\n"
+        + rf"there mean/max = {number}/{number} ms; .*\n"
+        + rf"back mean/max = {number}/{number} ms; .*\n"
         + rf"offset [+-]{number} ms \+/- {number} ms: no difference can be seen\n"
         + rf"\n(?:(?:>=|  ) +{number} ms +\d+(?: #+)?\n)+"
     )
     assert re.fullmatch(expected, done.out), done.out
     assert (done.status, done.err) == (0, "")
+    assert max(len(line) for line in done.out.splitlines()) <= 80
 
 
 def test_what_a_stamp_does_to_a_terminal_is_only_shown(ping: Ping) -> None:
@@ -88,10 +94,10 @@ def test_the_text_says_what_is_wrong_with_an_answer(capsys: pytest.CaptureFixtur
     text.result(Result(9, "lost", 0))  # has been said when its time was over
     text.overdue(10)
     assert capsys.readouterr().out.splitlines() == [
-        "seq=7 bytes=91 rtt=2.000 ms time=now",
-        "seq=7 bytes=91 rtt=2.000 ms merged time=now",
-        "seq=7 bytes=91 rtt=2.000 ms LATE chunks=3 time=now",
-        "seq=7 bytes=91 rtt=2.000 ms ALTERED time=?",
+        "seq=7 rtt=2.000 ms time=now",
+        "seq=7 rtt=2.000 ms merged time=now",
+        "seq=7 rtt=2.000 ms LATE chunks=3 time=now",
+        "seq=7 rtt=2.000 ms ALTERED time=?",
         "seq=8 lost: why",
         "seq=10 no answer after 1 s",
     ]
@@ -371,6 +377,17 @@ def test_the_summary_says_what_the_offset_means(bounds: tuple[int, int], meaning
     assert summary_lines(summary(counts, offset), histogram=False)[-1].endswith(meaning)
 
 
+def test_the_summary_has_a_drift_once_it_can_be_told() -> None:
+    offset = Offset()
+    counts = Counts(answered=1)
+    counts.rtts.add(1000)
+    for second in (0, 100):
+        sent = 1795422158 + second
+        offset.add(b"[%d.%06d] " % (sent, 20 * second), sent * 10**9, 1000)
+        lines = summary_lines(summary(counts, offset), histogram=False)
+        assert any(line.startswith("drift +20.0 ppm +/- 15.") for line in lines) == bool(second)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "text"),
     [
@@ -391,7 +408,9 @@ def test_statistics_of_a_distribution() -> None:
         times.add(time * 1_000_000)
     statistics = times.statistics()
     assert statistics.pop("stddev") == pytest.approx(28.866, abs=0.001)
-    assert statistics == {"min": 1, "median": 50, "mean": 50.5, "p90": 90, "p99": 99, "max": 100, "jitter": 1}
+    exact = {"min": 1, "median": 50, "mean": 50.5, "p90": 90, "p99": 99, "max": 100, "jitter": 1}
+    assert statistics == {name: pytest.approx(value, rel=1 / 2048) for name, value in exact.items()}
+    assert [statistics[name] for name in ("min", "mean", "max", "jitter")] == [1, 50.5, 100, 1]
     assert len(times) == 100
 
 
@@ -399,6 +418,40 @@ def test_one_time_has_statistics_too() -> None:
     times = Distribution()
     times.add(1499)
     assert set(times.statistics().values()) == {0.001, 0}
+
+
+@given(st.lists(st.integers(0, 10**14), min_size=1))
+def test_a_percentile_is_off_by_at_most_one_in_2048(nanoseconds: list[int]) -> None:
+    times = Distribution()
+    for time in nanoseconds:
+        times.add(time)
+    ordered = sorted(nanoseconds)
+    for percent in (50, 90, 99):
+        exact = ordered[-(-len(ordered) * percent // 100) - 1] / 1e6
+        assert times.percentile(percent) == pytest.approx(exact, rel=1 / 2047, abs=0.00051)
+
+
+def test_percentiles_need_enough_times() -> None:
+    times = Distribution()
+    for count in range(1, 101):
+        times.add(count)
+        percentiles = times.statistics().keys() & {"p90", "p99"}
+        assert percentiles == ({"p90", "p99"} if count > 99 else {"p90"} if count > 9 else set())
+
+
+def test_the_memory_of_a_distribution_is_bounded() -> None:
+    times = Distribution()
+    for exponent in range(1, 1000):
+        for step in range(200):
+            times.add(round(10 ** (exponent / 72) * (1 + step / 200)))
+    assert len(times.buckets) < 1024 * 40
+
+
+def test_the_histogram_fits_a_narrow_terminal() -> None:
+    times = Distribution()
+    for time in range(1000, 1100):
+        times.add(time * 1000)
+    assert max(len(line) for line in histogram_lines(times, 40)) <= 40
 
 
 def test_the_histogram_counts_everything_once() -> None:

@@ -37,16 +37,25 @@ class Conversation:
     :param timeout: how long to wait for an answer, in nanoseconds.
     :param counts: is updated.
     :param offset: is updated.
+    :param ways: whether to tell the way there and the way back apart, which takes as long as all the rest.
     """
 
     def __init__(
-        self, connection: Connection, probes: Probes, timeout: int, counts: Counts, offset: Offset
+        self,
+        connection: Connection,
+        probes: Probes,
+        timeout: int,
+        counts: Counts,
+        offset: Offset,
+        *,
+        ways: bool = True,
     ) -> None:
         self.connection = connection
         self._probes = probes
         self._timeout = timeout
         self._counts = counts
         self._offset = offset
+        self._ways = ways
         self._answers = Answers(probes)
         # Probes without an answer, before and after the timeout.
         self._waiting: dict[int, _Sent] = {}
@@ -150,15 +159,18 @@ class Conversation:
             return None
         rtt = now - sent.ticks
         late = rtt > self._timeout
-        offset = None
+        measurement = None
         if answer.intact:
             counts.answered += 1
             counts.late += late
             counts.merged += answer.stamps == 0
             counts.split += answer.stamps > 1
             counts.rtts.add(rtt)
-            if answer.stamp is not None:
-                offset = self._offset.add(answer.stamp, sent.at, rtt)
+            bounds = None if answer.stamp is None else self._offset.add(answer.stamp, sent.at, rtt)
+            if bounds is not None and self._ways:
+                measurement = self._offset.measurement(bounds, rtt)
+                counts.there.add(measurement.there)
+                counts.back.add(measurement.back)
         else:
             counts.altered += 1
         return Result(
@@ -170,7 +182,7 @@ class Conversation:
             len(answer.line),
             answer.stamps,
             answer.stamp,
-            offset,
+            measurement,
         )
 
 

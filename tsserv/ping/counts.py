@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tsserv.ping.distribution import Distribution
+from tsserv.ping.way import Way
 
 
 @dataclass
@@ -26,10 +27,13 @@ class Counts:
     doubled: int = 0
     stray: int = 0
     rtts: Distribution = field(default_factory=Distribution)
+    #: The way to the server and the way back, of answers whose stamp could be read.
+    there: Way = field(default_factory=Way)
+    back: Way = field(default_factory=Way)
 
     def as_dict(self) -> dict[str, int]:
         """Return all counters by name."""
-        return {name: value for name, value in vars(self).items() if name != "rtts"}
+        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
 
     @property
     def complete(self) -> bool:

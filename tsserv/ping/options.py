@@ -50,12 +50,18 @@ SECTIONS = {
     "clocks": """\
 A round-trip time is measured with CLOCK_MONOTONIC of this machine, from before
 the probe is given to the system to after the last byte of its answer is read.
-The offset compares the stamp in the answer with CLOCK_REALTIME of this machine;
-it is positive if the server's clock is ahead. The number after "+/-" is the
-largest possible error: half of the round-trip time, plus half a second if the
-stamp has whole seconds (the format ctime), or a microsecond otherwise. The
-offset in the summary combines all stamps, so the fastest answers count most.
-The formats ctime, iso8601 and unix are recognised; other stamps are only shown.
+The offset compares stamps with CLOCK_REALTIME of this machine; it is positive
+if the server's clock is ahead. A stamp alone gives it to +/- half of the round-
+trip time, plus half a second if it has whole seconds (the format ctime). All
+stamps together give it more precisely, if the clocks differ in rate by at most
+500 ppm and vary by 15 ppm. The formats ctime, iso8601 and unix are recognised;
+other stamps are only shown.
+
+From the offset and a fine stamp follows how long the probe took there, and the
+answer back, with the same uncertainty. A constant difference between the ways
+cannot be seen: they count as equal when nothing delays them. A delay is what is
+longer than the shortest time beyond doubt. The numbers after "+/-" are the
+largest possible errors.
 """,
     "exit status": """\
 0 if every probe was answered in time; 1 if a probe was not, or was answered

@@ -29,13 +29,16 @@ class Plot(Output):
     def __init__(self, options: argparse.Namespace) -> None:
         from matplotlib.figure import Figure  # takes half a second to import, so only for this option
 
-        self._figure = Figure(figsize=(8, 8), layout="constrained", facecolor="white")
+        self._figure = Figure(figsize=(8, 10), layout="constrained", facecolor="white")
         self._path = options.plot
         self._path.open("ab").close()  # fail now rather than after the run
         # Times in seconds since 1970, values in milliseconds.
         self._rtts = _Series()
         self._offsets = _Series()
         self._uncertainties = array("d")
+        self._ways = _Series()
+        self._backs = array("d")
+        self._way_uncertainties = array("d")
         self._failed = array("d")
 
     def result(self, result: Result) -> None:
@@ -45,9 +48,13 @@ class Plot(Output):
             self._rtts.add(sent, result.rtt / 1e6)
         elif result.outcome != "pending":
             self._failed.append(sent)
-        if result.offset is not None:
-            self._offsets.add(sent, result.offset.middle / 1e6)
-            self._uncertainties.append(result.offset.uncertainty / 1e6)
+        if result.measurement is not None:
+            offset, _, there, back = result.measurement
+            self._offsets.add(sent, offset.middle / 1e6)
+            self._uncertainties.append(offset.uncertainty / 1e6)
+            self._ways.add(sent, there.middle / 1e6)
+            self._backs.append(back.middle / 1e6)
+            self._way_uncertainties.append(there.uncertainty / 1e6)
 
     def end(self, summary: Summary) -> None:
         """Draw the plot and write the file."""
@@ -58,12 +65,25 @@ class Plot(Output):
         # Arguments of the command line may hold surrogates, and a "$" is not the beginning of a formula.
         target = str(summary.target).encode(errors="backslashreplace").decode()
         figure.suptitle(f"tsserv-ping {target}", parse_math=False)
-        rtt, offset, distribution = figure.subplots(3)
+        rtt, ways, offset, distribution = figure.subplots(4)
         rtt.plot(self._rtts.since(begin), self._rtts.values, linewidth=0.5, **points)
         failed = [time - begin for time in self._failed]
         whole_height = rtt.get_xaxis_transform()
         rtt.vlines(failed, 0, 1, color="red", linewidth=0.8, transform=whole_height, rasterized=rasterized)
         rtt.set(xlabel="seconds (red: lost or altered)", ylabel="round-trip time, ms", ylim=(0, None))
+        for values, label in ((self._ways.values, "there"), (self._backs, "back")):
+            ways.errorbar(
+                self._ways.since(begin),
+                values,
+                yerr=self._way_uncertainties,
+                linestyle="none",
+                elinewidth=0.5,
+                label=label,
+                **points,
+            )
+        ways.set(xlabel="seconds", ylabel="each way, ms", xlim=rtt.get_xlim(), ylim=(0, None))
+        if self._ways.times:
+            ways.legend(loc="upper left")
         offset.errorbar(
             self._offsets.since(begin),
             self._offsets.values,

@@ -8,10 +8,12 @@ import json
 import re
 
 from tsserv.ping.connection import Connection
-from tsserv.ping.offset import Bounds, zone_name
+from tsserv.ping.drift import Bounds
+from tsserv.ping.offset import zone_name
 from tsserv.ping.outputs.base import Output, Summary, server_time
 from tsserv.ping.result import Result
 from tsserv.ping.streams import write_line
+from tsserv.ping.way import Way
 
 #: Names and values, in order; ``None`` if unknown.
 Record = dict[str, object]
@@ -38,7 +40,11 @@ class Json(Output):
                 "seconds": summary.seconds,
                 **summary.counts.as_dict(),
                 "rtt_ms": summary.counts.rtts.statistics() or None,
+                "there_ms": _way(summary.counts.there),
+                "back_ms": _way(summary.counts.back),
                 **_offset(offset.best),
+                "drift_ppm": offset.drift and offset.drift.middle / 1e3,
+                "drift_uncertainty_ppm": offset.drift and offset.drift.uncertainty / 1e3,
                 "zone": None if offset.zone is None else zone_name(offset.zone),
                 "level": summary.level,
                 "error": summary.error or None,
@@ -93,6 +99,7 @@ def _write(record: Record) -> None:
 
 
 def _probe(result: Result) -> Record:
+    measurement = result.measurement
     return {
         "seq": result.number,
         "outcome": result.outcome,
@@ -102,7 +109,10 @@ def _probe(result: Result) -> Record:
         "bytes": result.size,
         "stamps": result.stamps,
         "server_time": server_time(result) or None,
-        **_offset(result.offset),
+        **_offset(measurement and measurement.offset),
+        "there_ms": measurement and measurement.there.middle / 1e6,
+        "back_ms": measurement and measurement.back.middle / 1e6,
+        "way_uncertainty_ms": measurement and measurement.there.uncertainty / 1e6,
         "reason": result.reason or None,
     }
 
@@ -111,6 +121,19 @@ def _offset(offset: Bounds | None) -> Record:
     return {
         "offset_ms": None if offset is None else offset.middle / 1e6,
         "uncertainty_ms": None if offset is None else offset.uncertainty / 1e6,
+    }
+
+
+def _way(way: Way) -> Record | None:
+    statistics = way.statistics()
+    if not statistics:
+        return None
+    delay = way.longest_delay
+    return {
+        **statistics,
+        "delayed": way.delayed,
+        "longest_delay": delay and delay.middle / 1e6,
+        "longest_delay_uncertainty": delay and delay.uncertainty / 1e6,
     }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from typing import TextIO
 
 from tsserv.ping.connection import Connection
 from tsserv.ping.outputs.base import Output, Summary, server_time
-from tsserv.ping.outputs.summary import offset_text, summary_lines
+from tsserv.ping.outputs.summary import measurement_text, summary_lines
 from tsserv.ping.result import Result
 from tsserv.ping.streams import write_line
 from tsserv.ping.tls import expiry
@@ -59,20 +60,16 @@ class Text(Output):
                 write_line(self._colour(f"seq={result.number} lost: {result.reason}", _RED))
             return
         colour = _COLOURS.get(self._thresholds.level(result.rtt / 1e6))
-        words = [
-            f"seq={result.number}",
-            f"bytes={result.size}",
-            self._colour(f"rtt={_ms(result.rtt)}", colour),
-        ]
+        words = [f"seq={result.number}", self._colour(f"rtt={_ms(result.rtt)}", colour)]
         if result.outcome == "altered":
             words.append(self._colour("ALTERED", _RED))
         if result.late:
             words.append(self._colour("LATE", _YELLOW))
         if result.outcome == "answered" and result.stamps != 1:
             words.append(f"chunks={result.stamps}" if result.stamps else "merged")
-        if result.offset is not None:
-            words.append(f"offset={offset_text(result.offset)}")
-        words.append(f"time={server_time(result) or '?'}")
+        if result.measurement is not None:
+            words.append(measurement_text(result.measurement, result.rtt))
+        words.append(f"time={_time_of_day(server_time(result)) or '?'}")
         if self._reconnect and self._connection is not None:
             words.append(f"connect={_ms(self._connection.connect_time)} from={self._connection.local}")
         write_line(" ".join(words))
@@ -90,6 +87,12 @@ class Text(Output):
 
     def _colour(self, text: str, colour: int | None) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colourful and colour else text
+
+
+def _time_of_day(text: str) -> str:
+    """Return what a line has room for: of the formats with a date, the time of day without microseconds."""
+    match = re.search(r"(?<=[ T])\d\d:\d\d:\d\d(\.\d{3})?", text)
+    return match[0] if match else text
 
 
 def _ms(nanoseconds: int) -> str:
