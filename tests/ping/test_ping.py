@@ -11,6 +11,7 @@ import pytest
 from certificates import Files, tls_port
 from pinging import Handler, Ping, serving
 from processes import PATIENCE, Twistd
+from readme import blocks
 
 from tsserv.stamp import Stamp
 
@@ -159,6 +160,45 @@ def test_there_and_back_are_told_apart(ping: Ping) -> None:
         assert done.summary[way]["delayed"] >= 1
         assert done.summary[way]["longest_delay"] == pytest.approx(1000 * long, rel=0.2)
     assert len(re.findall(r"^(?:there|back) mean/max = .* delayed by up to [45]\d\.", text, re.M)) == 2
+
+
+def shape(transcript: str) -> list[str]:
+    """Return the lines of a run without what differs from run to run."""
+    text = re.sub(r"^\^C$|^\$.*\n|^drift .*\n", "", transcript, flags=re.M)
+    text = re.sub(r"; .*|(?<= ms): .*|: no difference.*", "", text)
+    return re.sub(r"[+-]?\d[\d.:]*", "N", text).splitlines()
+
+
+@pytest.mark.once
+def test_readme_shows_how_a_delay_on_one_way_looks(serve: Callable[..., Twistd], ping: Ping) -> None:
+    expected = blocks("tsserv-ping", "text")[0]
+
+    def hold(service: socket.socket, probe: bytes) -> bytes:
+        time.sleep(0.05)
+        return none(service, probe)
+
+    with serving(faulty_path(serve("--time-format=iso8601"), {5: hold})) as port:
+        done = ping(f"localhost:{port}", "-4", "--count", 9)
+    assert shape(done.out) == shape(expected)
+    there, back = (
+        re.search(rf"^{way} .* delayed by up to (\S+)", done.out, re.M) for way in ("there", "back")
+    )
+    assert there is not None
+    assert float(there[1]) > 40
+    assert back is None or float(back[1]) < 40
+
+
+@pytest.mark.once
+def test_readme_shows_how_precise_stamps_of_whole_seconds_become(
+    serve: Callable[..., Twistd], ping: Ping
+) -> None:
+    expected = blocks("tsserv-ping", "text")[1]
+    done = ping(f"localhost:{serve('--utc').port}", "-4", "--count", 12)
+    assert shape(done.out) == shape(expected)
+    found = re.search(r"^offset (\S+) ms \+/- (\S+) ms", done.out, re.M)
+    assert found is not None
+    offset, uncertainty = float(found[1]), float(found[2])
+    assert abs(offset) <= uncertainty < 20  # a busy machine takes milliseconds to do what is due
 
 
 def test_a_server_in_another_time_zone_is_recognised(ping: Ping) -> None:

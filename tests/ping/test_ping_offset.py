@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tsserv.ping.drift import Bounds, DriftingOffset, most_drift
@@ -203,3 +203,38 @@ def test_delays_are_told_from_what_cannot_be_known() -> None:
     assert way.delayed == 3
     assert way.longest_delay == Bounds((100 - 30) * 10**6, (120 - 10) * 10**6)
     assert way.statistics() == {"min": 20, "mean": pytest.approx(274 / 6), "max": 110}
+
+
+@settings(max_examples=50)
+@given(
+    st.integers(-(10**12), 10**12),
+    st.sampled_from([0, 50, -200]),
+    st.sampled_from([SECOND // 10_000, SECOND // 25]),
+    st.floats(0, 1),
+)
+def test_aimed_probes_find_the_edge_of_the_second(true: int, ppm: int, rtt: int, share: float) -> None:
+    offset = Offset()
+    due = NOW
+    for _ in range(13):
+        sent = offset.aim(due, SECOND // 2)
+        assert abs(sent - due) <= SECOND // 2
+        there = round(rtt * share)
+        now_true = true + (sent - NOW) * ppm // 10**6
+        offset.add(stamp("ctime", sent + there + now_true), sent, rtt)
+        due += SECOND
+    assert offset.best is not None
+    assert offset.zone is not None
+    now_true -= offset.zone * HOUR // 4
+    assert offset.best.low <= now_true <= offset.best.high
+    assert offset.best.uncertainty <= rtt // 2 + SECOND // 1000
+
+
+def test_a_probe_is_not_aimed_without_need_or_out_of_reach() -> None:
+    offset = Offset()
+    assert offset.aim(NOW, SECOND) == NOW
+    offset.add(stamp("unix", NOW), NOW, 1000)
+    assert offset.aim(NOW, SECOND) == NOW
+    offset = Offset()
+    offset.add(stamp("ctime", NOW), NOW, 1000)
+    assert 0 < abs(offset.aim(NOW, SECOND // 2) - NOW) <= SECOND // 2
+    assert offset.aim(NOW, 1000) == NOW

@@ -7,7 +7,9 @@ from typing import NamedTuple
 from tsserv.ping.drift import Bounds, DriftingOffset, most_drift
 from tsserv.stamp import Reading, read
 
-_QUARTER = 15 * 60 * 10**9  # of an hour, in nanoseconds
+_SECOND = 10**9  # in nanoseconds
+
+_QUARTER = 15 * 60 * _SECOND  # of an hour
 
 # Time zones in use, in quarters of an hour east of UTC: whole hours, and others in the IANA database.
 _ZONES = sorted([*range(-48, 57, 4), -38, -14, -10, 14, 18, 22, 23, 26, 35, 38, 42, 51, 55])
@@ -46,6 +48,8 @@ class Offset:
         # Its bounds, and at what time.
         self._now: Bounds | None = None
         self._at = 0
+        # The shortest round-trip time.
+        self._fastest = 0
         # The last stamp: stamps of whole seconds repeat.
         self._stamp = b""
         self._reading: Reading | None = None
@@ -74,6 +78,7 @@ class Offset:
                 self.zone = min(_ZONES, key=lambda zone: abs(bounds.middle - zone * _QUARTER))
             east = self.zone * _QUARTER
             bounds = Bounds(bounds.low - east, bounds.high - east)
+        self._fastest = min(self._fastest or rtt, rtt)
         self._combine(bounds, sent + rtt, rtt)
         return bounds
 
@@ -89,6 +94,23 @@ class Offset:
         # By our clock, the server made the stamp at (time of the stamp - offset).
         there = Bounds(max(bounds.low + rtt - best.high, 0), min(bounds.high - best.low, rtt))
         return Measurement(bounds, best, there, Bounds(rtt - there.high, rtt - there.low))
+
+    def aim(self, planned: int, reach: int) -> int:
+        """
+        Return when to send a probe in order to learn most about a clock that tells whole seconds.
+
+        If the offset is in the middle of its bounds, the probe will reach the server when the second changes.
+        So the answer tells which half of the bounds the offset is in.
+
+        :param planned: when to send otherwise, in nanoseconds since 1970 by our clock.
+        :param reach: how much earlier or later the result may be, in nanoseconds.
+        """
+        if self.zone is None or self._now is None or self._drifting is None:
+            return planned
+        arrival = planned + self._fastest // 2
+        server = arrival + self._now.middle + self._drifting.rate.middle * (arrival - self._at) // _SECOND
+        shift = (_SECOND // 2 - server) % _SECOND - _SECOND // 2
+        return planned + shift if abs(shift) <= reach else planned
 
     def _combine(self, bounds: Bounds, at: int, rtt: int) -> None:
         """Update the best bounds with those from a stamp that was made at most ``rtt`` before ``at``."""

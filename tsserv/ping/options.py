@@ -52,10 +52,13 @@ A round-trip time is measured with CLOCK_MONOTONIC of this machine, from before
 the probe is given to the system to after the last byte of its answer is read.
 The offset compares stamps with CLOCK_REALTIME of this machine; it is positive
 if the server's clock is ahead. A stamp alone gives it to +/- half of the round-
-trip time, plus half a second if it has whole seconds (the format ctime). All
-stamps together give it more precisely, if the clocks differ in rate by at most
-500 ppm and vary by 15 ppm. The formats ctime, iso8601 and unix are recognised;
-other stamps are only shown.
+trip time. All stamps together give it more precisely, if the rates of the
+clocks differ by at most 500 ppm and vary by at most 15 ppm. The formats ctime,
+iso8601 and unix are recognised; other stamps are only shown.
+
+A stamp of whole seconds (ctime) leaves half a second more open. With such
+stamps probes are sent up to half a second early or late, to arrive when the
+second changes: each then halves what is open.
 
 From the offset and a fine stamp follows how long the probe took there, and the
 answer back, with the same uncertainty. A constant difference between the ways

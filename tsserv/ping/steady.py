@@ -13,6 +13,9 @@ from tsserv.ping.dialer import CannotConnect
 from tsserv.ping.result import Result
 from tsserv.ping.run import Run
 
+# How long the interval may become shorter and longer together, in nanoseconds.
+_LONGEST_SHIFT = 10**9
+
 
 class Steady:
     """
@@ -87,12 +90,12 @@ class Steady:
             if connection.unsent:
                 if conversation.deadline is None:
                     raise ConnectionEnded("the server has stopped reading")
-            elif number is not None and due <= now:
+            elif number is not None and self._aimed(due) <= now:
                 sending, number = number, next(numbers, None)
                 due = self._next(due)
             until = conversation.deadline or now + run.timeout
             if number is not None and not connection.unsent:
-                until = min(until, due)
+                until = min(until, self._aimed(due))
             pause = max(0, until - now) / 1e9
             # Whatever runs between sending and receiving is part of the measured time, so it is little.
             if sending is not None:
@@ -104,6 +107,11 @@ class Steady:
             connection.flush()
             for overdue in conversation.overdue():
                 run.output.overdue(overdue)
+
+    def _aimed(self, due: int) -> int:
+        """Return when to send the probe that is due: if the stamps have whole seconds, when it tells most."""
+        planned = time.time_ns() + due - time.monotonic_ns()
+        return due + self._run.offset.aim(planned, min(self._interval, _LONGEST_SHIFT) // 2) - planned
 
     def _next(self, due: int) -> int:
         """Return when the probe after ``due`` is due; intervals missed during a pause are skipped."""
