@@ -344,6 +344,7 @@ def test_what_a_path_does_to_answers_is_told_apart(
         "stray": 0,
         "merged": int(chunks),
         "split": int(chunks),
+        "outages": 0,
     }
     if chunks:
         assert {probe["seq"]: probe["stamps"] for probe in done.probes if probe["stamps"] > 1} == {12: 2}

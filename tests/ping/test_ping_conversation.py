@@ -174,7 +174,7 @@ def narrow() -> Iterator[Run]:
 
 def test_a_probe_that_goes_out_in_pieces_is_answered(narrow: Run) -> None:
     before = time.process_time()
-    Steady(narrow, SECOND // 1000).run(3, reconnect=False)
+    Steady(narrow, SECOND // 1000, 3).run(reconnect=False, once=True)
     assert (narrow.counts.answered, narrow.counts.sent) == (3, 3)
     assert time.process_time() - before < 5  # it waits, and does not spin
 

@@ -264,6 +264,7 @@ def test_thresholds_decide_the_exit_status(
         (["h", "--connections", "2"], "--connections: only with --flood"),
         (["h", "--duration", "2"], "--duration: only with --flood"),
         (["h", "--flood", "--count", "2"], "--count: not with --flood"),
+        (["h", "--once", "--reconnect"], "--once: not with --reconnect"),
         (["h", "--flood", "--csv", "x"], "--csv: not with --flood"),
         (["h", "--warn", "3", "--crit", "2.5"], "--warn: 3 is more than --crit, 2.5"),
         (["h", "--plot", "x.gif"], "--plot: 'x.gif' does not end in .svg or .png"),
@@ -332,7 +333,7 @@ def test_the_version(ping: Ping) -> None:
 
 def test_a_manual_page_and_completions_are_installed(ping: Ping) -> None:
     options = re.findall(r"^  (?:-\w(?: \w+)?, )?(--(?!help)[a-z]+)", ping("--help").out, re.MULTILINE)
-    assert len(options) == 20
+    assert len(options) == 21
     installed = {
         path.name: path for path in importlib.metadata.files("tsserv") or [] if "share" in path.parts
     }
@@ -350,9 +351,20 @@ def summary(counts: Counts, offset: Offset | None = None) -> Summary:
 
 def test_the_summary_has_every_count_that_is_not_zero() -> None:
     counts = Counts(
-        sent=12, answered=4, altered=2, lost=5, pending=1, late=3, merged=6, split=7, doubled=8, stray=9
+        sent=12,
+        answered=4,
+        altered=2,
+        lost=5,
+        pending=1,
+        late=3,
+        merged=6,
+        split=7,
+        doubled=8,
+        stray=9,
+        outages=2,
+        away=1.25,
     )
-    lines = summary_lines(summary(counts), histogram=True)
+    lines = summary_lines(summary(counts), histogram=False)
     assert lines[2] == "12 sent, 4 answered, 5 lost (41.7 %), 1.0 s"
     assert [line.partition(":")[0] for line in lines[3:] if line] == [
         "2 altered",
@@ -362,7 +374,9 @@ def test_the_summary_has_every_count_that_is_not_zero() -> None:
         "6 merged",
         "7 split",
         "1 pending",
+        "2 outages",
     ]
+    assert lines[-1] == "2 outages: the service was away for 1.2 s"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,8 @@ def _execute(run: Run, options: argparse.Namespace) -> _Ending:
             finally:
                 bar.clear()
         else:
-            Steady(run, _ns(options.interval or 1.0)).run(options.count, reconnect=options.reconnect)
+            steady = Steady(run, _ns(options.interval or 1.0), options.count)
+            steady.run(reconnect=options.reconnect, once=options.once)
     except KeyboardInterrupt:
         return _Ending("", run.connection is not None)
     except CannotConnect as error:

@@ -26,6 +26,9 @@ class Counts:
     #: Lines that are not the first answer to a probe: further answers, and lines that answer no probe.
     doubled: int = 0
     stray: int = 0
+    #: How often the connection ended and a new one was made, and for how many seconds the service was away.
+    outages: int = 0
+    away: float = 0.0
     rtts: Distribution = field(default_factory=Distribution)
     #: The way to the server and the way back, of answers whose stamp could be read.
     there: Way = field(default_factory=Way)
@@ -37,5 +40,5 @@ class Counts:
 
     @property
     def complete(self) -> bool:
-        """Whether every probe was answered once, in time and unaltered."""
-        return not (self.altered or self.lost or self.late or self.doubled or self.stray)
+        """Whether every probe was answered once, in time and unaltered, and the connection did not end."""
+        return not (self.altered or self.lost or self.late or self.doubled or self.stray or self.outages)

@@ -1,4 +1,4 @@
-"""The result of one probe."""
+"""The result of one probe, and of a time in which there was no service."""
 
 from __future__ import annotations
 
@@ -28,3 +28,14 @@ class Result(NamedTuple):
     measurement: Measurement | None = None
     #: Why it was lost, if that is known.
     reason: str = ""
+
+
+class Outage(NamedTuple):
+    """The connection ended, and later a probe was answered on a new one."""
+
+    #: From the end of the connection to the new one.
+    seconds: float
+    #: How many probes were lost.
+    lost: int
+    #: Why the connection ended.
+    reason: str

@@ -11,7 +11,7 @@ from tsserv.ping.address import HostPort
 from tsserv.ping.connection import Connection
 from tsserv.ping.counts import Counts
 from tsserv.ping.offset import Offset
-from tsserv.ping.result import Result
+from tsserv.ping.result import Outage, Result
 
 
 @dataclass
@@ -56,6 +56,12 @@ class Output:
     def overdue(self, number: int) -> None:
         """Show that a probe has not been answered within the timeout."""
 
+    def ended(self, reason: str) -> None:
+        """Show that the connection ended, and that a new one will be made."""
+
+    def restored(self, outage: Outage) -> None:
+        """Show that the service answers again."""
+
     def end(self, summary: Summary) -> None:
         """Show the finished run."""
 
@@ -81,6 +87,14 @@ class Outputs(Output):
     def overdue(self, number: int) -> None:
         """Tell all of them."""
         self._tell(lambda output: output.overdue(number))
+
+    def ended(self, reason: str) -> None:
+        """Tell all of them."""
+        self._tell(lambda output: output.ended(reason))
+
+    def restored(self, outage: Outage) -> None:
+        """Tell all of them."""
+        self._tell(lambda output: output.restored(outage))
 
     def end(self, summary: Summary) -> None:
         """Tell all of them."""

@@ -11,7 +11,7 @@ from tsserv.ping.connection import Connection
 from tsserv.ping.drift import Bounds
 from tsserv.ping.offset import zone_name
 from tsserv.ping.outputs.base import Output, Summary, server_time
-from tsserv.ping.result import Result
+from tsserv.ping.result import Outage, Result
 from tsserv.ping.streams import write_line
 from tsserv.ping.way import Way
 
@@ -20,7 +20,7 @@ Record = dict[str, object]
 
 
 class Json(Output):
-    """Writes a line with an object for each probe, and one for the run."""
+    """Writes a line with an object for each probe and each outage, and one for the run."""
 
     option = "json"
     help = "write a JSON object for each probe and for the run"
@@ -28,6 +28,10 @@ class Json(Output):
     def result(self, result: Result) -> None:
         """Write the object of a probe."""
         _write({"type": "probe", **_probe(result)})
+
+    def restored(self, outage: Outage) -> None:
+        """Write the object of an outage."""
+        _write({"type": "outage", **outage._asdict()})
 
     def end(self, summary: Summary) -> None:
         """Write the object of the run."""
@@ -39,6 +43,7 @@ class Json(Output):
                 **_connection(summary.connection),
                 "seconds": summary.seconds,
                 **summary.counts.as_dict(),
+                "away_seconds": summary.counts.away,
                 "rtt_ms": summary.counts.rtts.statistics() or None,
                 "there_ms": _way(summary.counts.there),
                 "back_ms": _way(summary.counts.back),

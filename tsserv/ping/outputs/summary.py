@@ -43,6 +43,9 @@ def summary_lines(summary: Summary, *, flood_size: int | None = None, histogram:
     ]:
         if count:
             lines.append(f"{count} {text}")
+    if counts.outages:
+        noun = "outage" if counts.outages == 1 else "outages"
+        lines.append(f"{counts.outages} {noun}: the service was away for {counts.away:.1f} s")
     if flood_size is not None:
         rate = counts.answered / summary.seconds
         lines.append(f"{rate:.0f} answers a second, {rate * flood_size / 1e6:.2f} MB/s each way")

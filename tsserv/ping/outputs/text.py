@@ -12,7 +12,7 @@ from typing import TextIO
 from tsserv.ping.connection import Connection
 from tsserv.ping.outputs.base import Output, Summary, server_time
 from tsserv.ping.outputs.summary import measurement_text, summary_lines
-from tsserv.ping.result import Result
+from tsserv.ping.result import Outage, Result
 from tsserv.ping.streams import write_line
 from tsserv.ping.tls import expiry
 from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds
@@ -77,6 +77,15 @@ class Text(Output):
     def overdue(self, number: int) -> None:
         """Write that a probe has not been answered."""
         write_line(self._colour(f"seq={number} no answer after {self._timeout:g} s", _RED))
+
+    def ended(self, reason: str) -> None:
+        """Write why the connection ended."""
+        write_line(self._colour(f"connection ended: {reason}; connecting again", _RED))
+
+    def restored(self, outage: Outage) -> None:
+        """Write how long the service was away."""
+        probes = "1 probe" if outage.lost == 1 else f"{outage.lost} probes"
+        write_line(f"the service is back after {outage.seconds:.1f} s: {probes} lost")
 
     def end(self, summary: Summary) -> None:
         """Write the summary, if anything was sent."""
