@@ -84,6 +84,22 @@ def test_a_pause_at_any_clock_makes_the_offset_vague_and_not_wrong(
     assert result.measurement.offset.low <= 0 <= result.measurement.offset.high
 
 
+def test_losses_without_end_take_bounded_memory() -> None:
+    exchange = Exchange(timeout=0)
+    results = []
+    for number in range(4, 25_004):
+        exchange.conversation.send(number)
+        exchange.conversation.overdue()
+        results += exchange.receive()
+    assert [result.number for result in results] == list(range(1, 15_004))
+    assert {result.outcome for result in results} == {"lost"}
+    assert exchange.counts.lost == 15_003
+    [late] = exchange.receive(exchange.answer(20_000))
+    assert late.late
+    exchange.conversation.end()
+    assert exchange.counts.lost == 25_002
+
+
 def test_each_answer_is_counted_once() -> None:
     exchange = Exchange()
     results = exchange.receive(*(exchange.answer(number) for number in (2, 1, 2, 3, 2)))

@@ -11,7 +11,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,10 +28,11 @@ from tsserv.ping.drift import Bounds
 from tsserv.ping.offset import Offset
 from tsserv.ping.options import make_parser, parse
 from tsserv.ping.outputs.base import Summary
+from tsserv.ping.outputs.plot import Point, Points, bins
 from tsserv.ping.outputs.summary import histogram_lines, offset_text, summary_lines
 from tsserv.ping.outputs.text import Text
 from tsserv.ping.result import Result
-from tsserv.ping.verdict import Thresholds, exit_status, level
+from tsserv.ping.verdict import Thresholds, Value, exit_status, level, limit
 from tsserv.stamp import Stamp
 
 QUICK = ("--count", 3, "--interval", 0.05)
@@ -177,13 +179,34 @@ def test_a_plot_of_what_was_lost_is_drawn(tmp_path: Path, ping: Ping) -> None:
     assert ElementTree.parse(path).getroot() is not None
 
 
+def test_a_plot_keeps_peaks_and_losses_in_bounded_memory() -> None:
+    points = Points()
+    for number in range(100_000):
+        rtt = inf if number == 5 else 50.0 if number in (77, 99_999) else 1.0
+        points.add(Point(float(number), rtt, None))
+    kept = points()
+    assert len(kept) <= 20_000
+    assert [(point.sent, point.rtt) for point in kept if point.rtt > 1] == [(5, inf), (77, 50), (99_999, 50)]
+    assert [point.sent for point in kept] == sorted(point.sent for point in kept)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"), [([1], 1), ([1] * 10, 1), (range(1000), 10), ([*range(100), 10**6], 200)]
+)
+def test_the_bins_of_a_histogram_follow_from_the_data(times: Sequence[int], expected: int) -> None:
+    distribution = Distribution()
+    for time in times:
+        distribution.add(time * 1000)
+    assert bins(distribution) == expected
+
+
 @pytest.mark.parametrize(
     ("options", "status", "level", "limits"),
     [
         ((), 0, "OK", ";"),
         (("--warn", 0), 1, "WARNING", "0;"),
         (("--warn", 0, "--crit", 0), 2, "CRITICAL", "0;0"),
-        (("--warn", 5e6, "--crit", 6000000.5), 0, "OK", "5000000;6000000.5"),
+        (("--warn", 5000000, "--crit", "6000000.5"), 0, "OK", "5000000;6000000.5"),
     ],
 )
 def test_nagios_gets_one_line(
@@ -191,7 +214,7 @@ def test_nagios_gets_one_line(
 ) -> None:
     done = ping(f"127.0.0.1:{port}", *QUICK, "--nagios", *options)
     text = "3 of 3 answered, rta N ms, offset N ms +/- N ms"
-    performance = f"rta=Nms;{limits};0 rtmin=Nms;;;0 rtmax=Nms;;;0 pl=0%;0;;0;100 offset=Ns"
+    performance = f"rta=Nms;{limits};0 rtmin=Nms;;;0 rtmax=Nms;;;0 pl=0%;0;;0;100 offset=Nms"
     assert re.sub(r"[+-]?\b\d+\.\d{3,6}(?![.\d])", "N", done.out) == (
         f"TSSERV {level} - 127.0.0.1:{port}: {text} | {performance}\n"
     )
@@ -218,7 +241,7 @@ def test_nagios_knows_what_is_critical_and_what_is_unknown(ping: Ping) -> None:
     assert (done.status, done.err) == (2, "")
     assert done.out == (
         f"TSSERV CRITICAL - 127.0.0.1:{port}: cannot connect to 127.0.0.1:{port}: "
-        f"{os.strerror(errno.ECONNREFUSED)} | pl=0%;0;;0;100\n"
+        f"{os.strerror(errno.ECONNREFUSED)} | pl=100%;0;;0;100\n"
     )
     done = ping("a|b:0", "--nagios")
     assert (done.status, done.err) == (3, "")
@@ -226,7 +249,48 @@ def test_nagios_knows_what_is_critical_and_what_is_unknown(ping: Ping) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "status"), [(("--warn", 0), 1), (("--crit", 0), 2), (("--crit", 1e6), 0)]
+    ("text", "alerting", "accepted"),
+    [
+        ("10", [(-2, -1), (11, 12)], [(0, 10), (9, 12), (-1, 1)]),
+        ("10:", [(8, 9)], [(10, 11), (9, 11), (1e9, 1e9)]),
+        ("~:10", [(11, 12)], [(-1e9, -1e9), (9, 11)]),
+        ("-5:10", [(-7, -6), (11, 12)], [(-5, 10), (-6, -4)]),
+        ("@5:10", [(5, 10), (6, 7)], [(4, 6), (9, 11), (1, 2)]),
+        ("@10", [(0, 1)], [(-1, 1)]),
+        (":3", [(-1, -1), (4, 4)], [(0, 3)]),
+    ],
+)
+def test_a_range_alerts_as_nagios_says_and_beyond_doubt(
+    text: str, alerting: list[tuple[float, float]], accepted: list[tuple[float, float]]
+) -> None:
+    name, parsed = limit(f"offset={text}")
+    assert (name, parsed.text) == ("offset", text)
+    assert all(parsed.alerts(Value(*bounds)) for bounds in alerting)
+    assert not any(parsed.alerts(Value(*bounds)) for bounds in accepted)
+
+
+def test_losses_within_their_limit_are_accepted() -> None:
+    counts = Counts(sent=10, answered=9, lost=1)
+    values = {"loss": Value(10, 10)}
+    for written, expected in ((None, "warning"), ("loss=20", "ok"), ("loss=5", "warning")):
+        warning = {} if written is None else dict([limit(written)])
+        assert level(values, counts, Thresholds(warning, {}), error=False) == expected
+    counts.late = 1
+    assert level(values, counts, Thresholds(dict([limit("loss=20")]), {}), error=False) == "warning"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (("--warn", 0), 1),
+        (("--crit", 0), 2),
+        (("--crit", 1000000), 0),
+        (("--crit", "offset=-1000000:1000000", "--warn", "offset=500000:900000"), 1),
+        (("--crit", "offset=@-1000:1000"), 2),
+        (("--crit", "loss=1:"), 2),
+        (("--warn", "loss=0"), 0),
+        (("--crit", "expiry=10:"), 0),
+    ],
 )
 def test_thresholds_decide_the_exit_status(
     options: tuple[object, ...], status: int, port: int, ping: Ping
@@ -266,7 +330,14 @@ def test_thresholds_decide_the_exit_status(
         (["h", "--flood", "--count", "2"], "--count: not with --flood"),
         (["h", "--once", "--reconnect"], "--once: not with --reconnect"),
         (["h", "--flood", "--csv", "x"], "--csv: not with --flood"),
-        (["h", "--warn", "3", "--crit", "2.5"], "--warn: 3 is more than --crit, 2.5"),
+        (["h", "--warn", "3", "--crit", "2.5"], "--warn: rtt=3 ends above --crit, rtt=2.5"),
+        (
+            ["h", "--warn", "x=1"],
+            "--warn: 'x=1' is not [NAME=]RANGE: a name is one of rtt, loss, offset, expiry, ",
+        ),
+        (["h", "--warn", "nan"], "--warn: 'nan' is not [NAME=]RANGE: "),
+        (["h", "--crit", "loss="], "--crit: 'loss=' is not [NAME=]RANGE: "),
+        (["h", "--crit", "2:1"], "--crit: '2:1' begins above its end"),
         (["h", "--plot", "x.gif"], "--plot: 'x.gif' does not end in .svg or .png"),
         (["h", "--plot", "nowhere/x.svg"], "cannot write nowhere/x.svg: No such file or directory"),
         (["h", "--csv", "."], "cannot write .: Is a directory"),
@@ -346,7 +417,7 @@ def test_a_manual_page_and_completions_are_installed(ping: Ping) -> None:
 
 def summary(counts: Counts, offset: Offset | None = None) -> Summary:
     """Return the summary of a run of a second."""
-    return Summary(HostPort("host", 1), None, counts, offset or Offset(), 1.0, "", "ok")
+    return Summary(HostPort("host", 1), None, counts, offset or Offset(), 1.0, "", Thresholds({}, {}))
 
 
 def test_the_summary_has_every_count_that_is_not_zero() -> None:
@@ -442,7 +513,7 @@ def test_a_percentile_is_off_by_at_most_one_in_2048(nanoseconds: list[int]) -> N
     ordered = sorted(nanoseconds)
     for percent in (50, 90, 99):
         exact = ordered[-(-len(ordered) * percent // 100) - 1] / 1e6
-        assert times.percentile(percent) == pytest.approx(exact, rel=1 / 2047, abs=0.00051)
+        assert abs(times.percentile(percent) - exact) <= exact / 2047 + 0.000501
 
 
 def test_percentiles_need_enough_times() -> None:
@@ -497,7 +568,7 @@ def test_the_histogram_counts_everything_once() -> None:
 def test_levels_and_statuses(counts: Counts, expected: tuple[str, int]) -> None:
     if counts.answered:
         counts.rtts.add(1000)
-    verdict = level(counts, Thresholds(), error=False)
+    verdict = level({}, counts, Thresholds({}, {}), error=False)
     assert (verdict, exit_status(verdict, counts)) == expected
 
 

@@ -357,6 +357,9 @@ def test_tls_is_checked_and_shown(authority: trustme.CA, cafile: Path, ping: Pin
         json = ping(target, "--tls", "--cafile", cafile, "--json", *QUICK).summary
         large = ping(target, "--tls", "--cafile", cafile, "--json", *QUICK, "--size", 65536).summary
         flooded = ping(target, "--tls", "--cafile", cafile, "--json", "--flood", "--duration", 0.1).summary
+        expiry = ping(target, "--tls", "--cafile", cafile, "--nagios", *QUICK, "--crit", "expiry=10:")
+    assert expiry.status == 2
+    assert re.search(r", certificate expires in 10 days \| .* expiry=9\.[56];;10:$", expiry.out)
     assert (done.status, done.err) == (0, "")
     assert re.search(
         r"^TLSv1\.3 in \d+\.\d{3} ms: its certificate expires on \d{4}-\d\d-\d\d \d\d:\d\d UTC, in 10 days$",

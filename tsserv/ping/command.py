@@ -22,7 +22,7 @@ from tsserv.ping.run import Run
 from tsserv.ping.steady import Steady
 from tsserv.ping.streams import open_closed_streams, write_error
 from tsserv.ping.tls import BadFile, make_context
-from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status, level
+from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +54,6 @@ def _main(arguments: Sequence[str]) -> int:
     counts = run.counts
     if not error and counts.lost and not (counts.answered or counts.altered):
         error = "it takes connections, but does not answer"
-    thresholds = Thresholds(options.warn, options.crit)
     summary = Summary(
         target=options.target,
         connection=run.connection,
@@ -62,13 +61,12 @@ def _main(arguments: Sequence[str]) -> int:
         offset=run.offset,
         seconds=run.seconds,
         error=error,
-        level=level(counts, thresholds, error=bool(error)),
+        thresholds=Thresholds(options.warn, options.crit),
     )
     try:
         output.end(summary)
     except OSError as cause:
-        error = _cannot_write(cause)
-        summary.level = level(counts, thresholds, error=True)
+        summary.error = error = _cannot_write(cause)
     if error and not options.nagios:
         write_error(f"{PROGRAM}: {summary.target}: {error}")
     if options.nagios:

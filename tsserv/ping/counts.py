@@ -39,6 +39,6 @@ class Counts:
         return {name: value for name, value in vars(self).items() if isinstance(value, int)}
 
     @property
-    def complete(self) -> bool:
-        """Whether every probe was answered once, in time and unaltered, and the connection did not end."""
-        return not (self.altered or self.lost or self.late or self.doubled or self.stray or self.outages)
+    def imperfect(self) -> bool:
+        """Whether an answer was altered, late or doubled, or a connection ended; losses do not count."""
+        return bool(self.altered or self.late or self.doubled or self.stray or self.outages)

@@ -29,12 +29,20 @@ cannot be seen: they count as equal when nothing delays them. A delay is what is
 longer than the shortest time beyond doubt. The numbers after "+/-" are the
 largest possible errors.
 """,
+    "thresholds": """\
+--warn and --crit may be given again, as NAME=RANGE: rtt (the mean round-trip
+time in ms, if there is no name), loss (in %), offset (in ms), and expiry (of
+the certificate, in days). Nagios' ranges: "10" alerts below 0 and above 10,
+"10:" below 10, "~:10" above 10, "5:10" outside, "@5:10" inside. An offset
+alerts only if it is outside whatever its error. With a limit for loss, less
+loss is accepted.
+""",
     "exit status": """\
 0 if every probe was answered in time; 1 if a probe was not, or was answered
-twice or with other bytes, if the connection ended, or if the mean round-trip
-time exceeds --warn; 2 if it exceeds --crit, or if the options are wrong; 3 if
-there was no connection. With --nagios: 0 (OK); 1 (WARNING) as above; 2
-(CRITICAL) if the mean round-trip time exceeds --crit, if no probe was answered,
-or if there was no connection; 3 (UNKNOWN) if the options are wrong.
+twice or with other bytes, if the connection ended, or at a limit of --warn; 2
+at a limit of --crit, or if the options are wrong; 3 if there was no connection.
+With --nagios: 0 (OK); 1 (WARNING) as above; 2 (CRITICAL) at a limit of --crit,
+if no probe was answered, or if there was no connection; 3 (UNKNOWN) if the
+options are wrong.
 """,
 }

@@ -14,7 +14,7 @@ from tsserv.ping.answers import LARGEST, SMALLEST
 from tsserv.ping.helptext import DESCRIPTION, SECTIONS
 from tsserv.ping.outputs.table import OUTPUTS
 from tsserv.ping.streams import write_error, write_line
-from tsserv.ping.verdict import NAGIOS, USAGE, nagios_line
+from tsserv.ping.verdict import NAGIOS, USAGE, limit, nagios_line
 
 #: The name of the program.
 PROGRAM = "tsserv-ping"
@@ -135,9 +135,8 @@ def make_parser() -> Parser:
         else:
             standard_output.add_argument(f"--{output.option}", action="store_true", help=output.help)
     option = group.add_argument
-    milliseconds = parsers.number(0, 1e9)
-    option("--warn", metavar="MS", type=milliseconds, help="warn if the mean round-trip time exceeds this")
-    option("--crit", metavar="MS", type=milliseconds, help="the same, as critical")
+    for name, text in (("--warn", "warn if the mean rtt is outside (see below)"), ("--crit", "as critical")):
+        option(name, metavar="RANGE", type=limit, action="append", default=[], help=text)
     return parser
 
 
@@ -155,8 +154,11 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("--once: not with --reconnect")
     if options.insecure and options.cafile:
         parser.error("--cafile: not with --insecure, which verifies nothing")
-    if None not in (options.warn, options.crit) and options.warn > options.crit:
-        parser.error(f"--warn: {options.warn:g} is more than --crit, {options.crit:g}")
+    options.warn, options.crit = dict(options.warn), dict(options.crit)
+    for name in options.warn.keys() & options.crit.keys():
+        warning, critical = options.warn[name], options.crit[name]
+        if warning.high > critical.high and not (warning.inverted or critical.inverted):
+            parser.error(f"--warn: {name}={warning.text} ends above --crit, {name}={critical.text}")
     if options.plot is not None and options.plot.suffix not in (".svg", ".png"):
         parser.error(f"--plot: {str(options.plot)!r} does not end in .svg or .png")
     if options.count is None and options.nagios:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from tsserv.ping.connection import Connection
 from tsserv.ping.counts import Counts
 from tsserv.ping.offset import Offset
 from tsserv.ping.result import Outage, Result
+from tsserv.ping.verdict import Thresholds, Value, level
 
 
 @dataclass
@@ -27,8 +29,35 @@ class Summary:
     seconds: float
     #: What ended the run early, or went wrong throughout; empty if nothing did.
     error: str
-    #: ``ok``, ``warning`` or ``critical``.
-    level: str
+    thresholds: Thresholds
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the thresholds judge, with the names of :data:`verdict.UNITS`; without what is unknown."""
+        counts = self.counts
+        values = {"loss": Value(self.loss, self.loss)}
+        if statistics := counts.rtts.statistics():
+            values["rtt"] = Value(statistics["mean"], statistics["mean"])
+        if best := self.offset.best:
+            values["offset"] = Value(best.low / 1e6, best.high / 1e6)
+        tls = self.connection and self.connection.tls
+        if tls and tls.expires is not None:
+            days = (tls.expires - time.time()) / 86400
+            values["expiry"] = Value(days, days)
+        return values
+
+    @property
+    def loss(self) -> float:
+        """The percentage of probes that were sent in vain: 100 if there was no connection."""
+        counts = self.counts
+        if not counts.sent:
+            return 0 if self.connection else 100
+        return 100 * (counts.sent - counts.answered - counts.pending) / counts.sent
+
+    @property
+    def level(self) -> str:
+        """The level of the run: ``ok``, ``warning`` or ``critical``."""
+        return level(self.values, self.counts, self.thresholds, error=bool(self.error))
 
 
 class Output:

@@ -15,7 +15,7 @@ from tsserv.ping.outputs.summary import measurement_text, summary_lines
 from tsserv.ping.result import Outage, Result
 from tsserv.ping.streams import write_line
 from tsserv.ping.tls import expiry
-from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds
+from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds, Value
 
 # Select Graphic Rendition (ECMA-48).
 _RED, _YELLOW = 31, 33
@@ -59,7 +59,7 @@ class Text(Output):
             if result.reason:
                 write_line(self._colour(f"seq={result.number} lost: {result.reason}", _RED))
             return
-        colour = _COLOURS.get(self._thresholds.level(result.rtt / 1e6))
+        colour = _COLOURS.get(self._thresholds.level({"rtt": Value(result.rtt / 1e6, result.rtt / 1e6)}))
         words = [f"seq={result.number}", self._colour(f"rtt={_ms(result.rtt)}", colour)]
         if result.outcome == "altered":
             words.append(self._colour("ALTERED", _RED))
