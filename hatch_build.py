@@ -25,7 +25,8 @@ class PingPages(BuildHookInterface):
         self._directory = tempfile.TemporaryDirectory()
         self._shared: dict[str, str] = build_data["shared_data"]
         sys.path.insert(0, self.root)  # the parser imports the standard library and tsserv alone
-        from tsserv.ping.options import SECTIONS, make_parser
+        from tsserv.ping.helptext import SECTIONS
+        from tsserv.ping.options import make_parser
 
         parser = make_parser()
         for action in parser._actions:

@@ -80,8 +80,24 @@ def test_a_pause_at_any_clock_makes_the_offset_vague_and_not_wrong(
     seconds, nanoseconds = divmod(now[0], SECOND)
     stamp = b"[%d.%06d] " % (seconds, nanoseconds // 1000)
     [result] = exchange.receive(stamp + exchange.probes.line(3))
-    assert result.offset is not None
-    assert result.offset.low <= 0 <= result.offset.high
+    assert result.measurement is not None
+    assert result.measurement.offset.low <= 0 <= result.measurement.offset.high
+
+
+def test_losses_without_end_take_bounded_memory() -> None:
+    exchange = Exchange(timeout=0)
+    results = []
+    for number in range(4, 25_004):
+        exchange.conversation.send(number)
+        exchange.conversation.overdue()
+        results += exchange.receive()
+    assert [result.number for result in results] == list(range(1, 15_004))
+    assert {result.outcome for result in results} == {"lost"}
+    assert exchange.counts.lost == 15_003
+    [late] = exchange.receive(exchange.answer(20_000))
+    assert late.late
+    exchange.conversation.end()
+    assert exchange.counts.lost == 25_002
 
 
 def test_each_answer_is_counted_once() -> None:
@@ -108,7 +124,7 @@ def test_an_answer_without_any_stamp_before_it_has_no_offset() -> None:
     exchange = Exchange()
     [altered, answered] = exchange.receive(b"?" + exchange.probes.line(1), exchange.probes.line(2))
     assert (altered.number, altered.outcome) == (1, "altered")
-    assert (answered.number, answered.outcome, answered.offset) == (2, "answered", None)
+    assert (answered.number, answered.outcome, answered.measurement) == (2, "answered", None)
 
 
 def test_what_is_overdue_may_still_be_answered_and_is_lost_in_the_end() -> None:
@@ -174,7 +190,7 @@ def narrow() -> Iterator[Run]:
 
 def test_a_probe_that_goes_out_in_pieces_is_answered(narrow: Run) -> None:
     before = time.process_time()
-    Steady(narrow, SECOND // 1000).run(3, reconnect=False)
+    Steady(narrow, SECOND // 1000, 3).run(reconnect=False, once=True)
     assert (narrow.counts.answered, narrow.counts.sent) == (3, 3)
     assert time.process_time() - before < 5  # it waits, and does not spin
 

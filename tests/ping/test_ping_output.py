@@ -11,23 +11,28 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import inf
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pinging import Ping, serving
 
 from tsserv.ping.address import HostPort
 from tsserv.ping.counts import Counts
 from tsserv.ping.distribution import Distribution
-from tsserv.ping.offset import Bounds, Offset
+from tsserv.ping.drift import Bounds
+from tsserv.ping.offset import Offset
 from tsserv.ping.options import make_parser, parse
 from tsserv.ping.outputs.base import Summary
+from tsserv.ping.outputs.plot import Point, Points, bins
 from tsserv.ping.outputs.summary import histogram_lines, offset_text, summary_lines
 from tsserv.ping.outputs.text import Text
 from tsserv.ping.result import Result
-from tsserv.ping.verdict import Thresholds, exit_status, level
+from tsserv.ping.verdict import Thresholds, Value, exit_status, level, limit
 from tsserv.stamp import Stamp
 
 QUICK = ("--count", 3, "--interval", 0.05)
@@ -55,19 +60,22 @@ def port() -> Iterator[int]:
 def test_the_text_is_a_line_for_each_answer_and_a_summary(port: int, ping: Ping) -> None:
     done = ping(f"127.0.0.1:{port}", *QUICK, "--histogram")
     number = r"\d+\.\d{3}"
-    line = rf"seq=%d bytes=84 rtt={number} ms offset=[+-]{number} ms \+/- {number} ms time=\d+\.\d{{6}}\n"
-    statistics = "/".join([number] * 7)
+    line = rf"seq=%d rtt={number} ms there={number} back={number} \+/- {number} ms time=\d+\.\d{{6}}\n"
     expected = (
         rf"connected in {number} ms: 127\.0\.0\.1:\d+ -> 127\.0\.0\.1:{port}\n"
         + "".join(line % seq for seq in (1, 2, 3))
         + rf"\n--- 127\.0\.0\.1:{port} ---\n"
         + r"3 sent, 3 answered, 0 lost \(0 %\), 0\.\d s\n"
-        + rf"rtt min/median/mean/p90/p99/max/stddev = {statistics} ms, jitter {number} ms\n"
+        + rf"rtt min/median/mean/max = {'/'.join([number] * 4)} ms\n"
+        + rf"    stddev/jitter = {number}/{number} ms\n"
+        + rf"there mean/max = {number}/{number} ms; .*\n"
+        + rf"back mean/max = {number}/{number} ms; .*\n"
         + rf"offset [+-]{number} ms \+/- {number} ms: no difference can be seen\n"
         + rf"\n(?:(?:>=|  ) +{number} ms +\d+(?: #+)?\n)+"
     )
     assert re.fullmatch(expected, done.out), done.out
     assert (done.status, done.err) == (0, "")
+    assert max(len(line) for line in done.out.splitlines()) <= 80
 
 
 def test_what_a_stamp_does_to_a_terminal_is_only_shown(ping: Ping) -> None:
@@ -88,10 +96,10 @@ def test_the_text_says_what_is_wrong_with_an_answer(capsys: pytest.CaptureFixtur
     text.result(Result(9, "lost", 0))  # has been said when its time was over
     text.overdue(10)
     assert capsys.readouterr().out.splitlines() == [
-        "seq=7 bytes=91 rtt=2.000 ms time=now",
-        "seq=7 bytes=91 rtt=2.000 ms merged time=now",
-        "seq=7 bytes=91 rtt=2.000 ms LATE chunks=3 time=now",
-        "seq=7 bytes=91 rtt=2.000 ms ALTERED time=?",
+        "seq=7 rtt=2.000 ms time=now",
+        "seq=7 rtt=2.000 ms merged time=now",
+        "seq=7 rtt=2.000 ms LATE chunks=3 time=now",
+        "seq=7 rtt=2.000 ms ALTERED time=?",
         "seq=8 lost: why",
         "seq=10 no answer after 1 s",
     ]
@@ -171,13 +179,34 @@ def test_a_plot_of_what_was_lost_is_drawn(tmp_path: Path, ping: Ping) -> None:
     assert ElementTree.parse(path).getroot() is not None
 
 
+def test_a_plot_keeps_peaks_and_losses_in_bounded_memory() -> None:
+    points = Points()
+    for number in range(100_000):
+        rtt = inf if number == 5 else 50.0 if number in (77, 99_999) else 1.0
+        points.add(Point(float(number), rtt, None))
+    kept = points()
+    assert len(kept) <= 20_000
+    assert [(point.sent, point.rtt) for point in kept if point.rtt > 1] == [(5, inf), (77, 50), (99_999, 50)]
+    assert [point.sent for point in kept] == sorted(point.sent for point in kept)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"), [([1], 1), ([1] * 10, 1), (range(1000), 10), ([*range(100), 10**6], 200)]
+)
+def test_the_bins_of_a_histogram_follow_from_the_data(times: Sequence[int], expected: int) -> None:
+    distribution = Distribution()
+    for time in times:
+        distribution.add(time * 1000)
+    assert bins(distribution) == expected
+
+
 @pytest.mark.parametrize(
     ("options", "status", "level", "limits"),
     [
         ((), 0, "OK", ";"),
         (("--warn", 0), 1, "WARNING", "0;"),
         (("--warn", 0, "--crit", 0), 2, "CRITICAL", "0;0"),
-        (("--warn", 5e6, "--crit", 6000000.5), 0, "OK", "5000000;6000000.5"),
+        (("--warn", 5000000, "--crit", "6000000.5"), 0, "OK", "5000000;6000000.5"),
     ],
 )
 def test_nagios_gets_one_line(
@@ -185,7 +214,7 @@ def test_nagios_gets_one_line(
 ) -> None:
     done = ping(f"127.0.0.1:{port}", *QUICK, "--nagios", *options)
     text = "3 of 3 answered, rta N ms, offset N ms +/- N ms"
-    performance = f"rta=Nms;{limits};0 rtmin=Nms;;;0 rtmax=Nms;;;0 pl=0%;0;;0;100 offset=Ns"
+    performance = f"rta=Nms;{limits};0 rtmin=Nms;;;0 rtmax=Nms;;;0 pl=0%;0;;0;100 offset=Nms"
     assert re.sub(r"[+-]?\b\d+\.\d{3,6}(?![.\d])", "N", done.out) == (
         f"TSSERV {level} - 127.0.0.1:{port}: {text} | {performance}\n"
     )
@@ -212,7 +241,7 @@ def test_nagios_knows_what_is_critical_and_what_is_unknown(ping: Ping) -> None:
     assert (done.status, done.err) == (2, "")
     assert done.out == (
         f"TSSERV CRITICAL - 127.0.0.1:{port}: cannot connect to 127.0.0.1:{port}: "
-        f"{os.strerror(errno.ECONNREFUSED)} | pl=0%;0;;0;100\n"
+        f"{os.strerror(errno.ECONNREFUSED)} | pl=100%;0;;0;100\n"
     )
     done = ping("a|b:0", "--nagios")
     assert (done.status, done.err) == (3, "")
@@ -220,7 +249,48 @@ def test_nagios_knows_what_is_critical_and_what_is_unknown(ping: Ping) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "status"), [(("--warn", 0), 1), (("--crit", 0), 2), (("--crit", 1e6), 0)]
+    ("text", "alerting", "accepted"),
+    [
+        ("10", [(-2, -1), (11, 12)], [(0, 10), (9, 12), (-1, 1)]),
+        ("10:", [(8, 9)], [(10, 11), (9, 11), (1e9, 1e9)]),
+        ("~:10", [(11, 12)], [(-1e9, -1e9), (9, 11)]),
+        ("-5:10", [(-7, -6), (11, 12)], [(-5, 10), (-6, -4)]),
+        ("@5:10", [(5, 10), (6, 7)], [(4, 6), (9, 11), (1, 2)]),
+        ("@10", [(0, 1)], [(-1, 1)]),
+        (":3", [(-1, -1), (4, 4)], [(0, 3)]),
+    ],
+)
+def test_a_range_alerts_as_nagios_says_and_beyond_doubt(
+    text: str, alerting: list[tuple[float, float]], accepted: list[tuple[float, float]]
+) -> None:
+    name, parsed = limit(f"offset={text}")
+    assert (name, parsed.text) == ("offset", text)
+    assert all(parsed.alerts(Value(*bounds)) for bounds in alerting)
+    assert not any(parsed.alerts(Value(*bounds)) for bounds in accepted)
+
+
+def test_losses_within_their_limit_are_accepted() -> None:
+    counts = Counts(sent=10, answered=9, lost=1)
+    values = {"loss": Value(10, 10)}
+    for written, expected in ((None, "warning"), ("loss=20", "ok"), ("loss=5", "warning")):
+        warning = {} if written is None else dict([limit(written)])
+        assert level(values, counts, Thresholds(warning, {}), error=False) == expected
+    counts.late = 1
+    assert level(values, counts, Thresholds(dict([limit("loss=20")]), {}), error=False) == "warning"
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        (("--warn", 0), 1),
+        (("--crit", 0), 2),
+        (("--crit", 1000000), 0),
+        (("--crit", "offset=-1000000:1000000", "--warn", "offset=500000:900000"), 1),
+        (("--crit", "offset=@-1000:1000"), 2),
+        (("--crit", "loss=1:"), 2),
+        (("--warn", "loss=0"), 0),
+        (("--crit", "expiry=10:"), 0),
+    ],
 )
 def test_thresholds_decide_the_exit_status(
     options: tuple[object, ...], status: int, port: int, ping: Ping
@@ -258,8 +328,16 @@ def test_thresholds_decide_the_exit_status(
         (["h", "--connections", "2"], "--connections: only with --flood"),
         (["h", "--duration", "2"], "--duration: only with --flood"),
         (["h", "--flood", "--count", "2"], "--count: not with --flood"),
+        (["h", "--once", "--reconnect"], "--once: not with --reconnect"),
         (["h", "--flood", "--csv", "x"], "--csv: not with --flood"),
-        (["h", "--warn", "3", "--crit", "2.5"], "--warn: 3 is more than --crit, 2.5"),
+        (["h", "--warn", "3", "--crit", "2.5"], "--warn: rtt=3 ends above --crit, rtt=2.5"),
+        (
+            ["h", "--warn", "x=1"],
+            "--warn: 'x=1' is not [NAME=]RANGE: a name is one of rtt, loss, offset, expiry, ",
+        ),
+        (["h", "--warn", "nan"], "--warn: 'nan' is not [NAME=]RANGE: "),
+        (["h", "--crit", "loss="], "--crit: 'loss=' is not [NAME=]RANGE: "),
+        (["h", "--crit", "2:1"], "--crit: '2:1' begins above its end"),
         (["h", "--plot", "x.gif"], "--plot: 'x.gif' does not end in .svg or .png"),
         (["h", "--plot", "nowhere/x.svg"], "cannot write nowhere/x.svg: No such file or directory"),
         (["h", "--csv", "."], "cannot write .: Is a directory"),
@@ -326,7 +404,7 @@ def test_the_version(ping: Ping) -> None:
 
 def test_a_manual_page_and_completions_are_installed(ping: Ping) -> None:
     options = re.findall(r"^  (?:-\w(?: \w+)?, )?(--(?!help)[a-z]+)", ping("--help").out, re.MULTILINE)
-    assert len(options) == 20
+    assert len(options) == 21
     installed = {
         path.name: path for path in importlib.metadata.files("tsserv") or [] if "share" in path.parts
     }
@@ -339,14 +417,25 @@ def test_a_manual_page_and_completions_are_installed(ping: Ping) -> None:
 
 def summary(counts: Counts, offset: Offset | None = None) -> Summary:
     """Return the summary of a run of a second."""
-    return Summary(HostPort("host", 1), None, counts, offset or Offset(), 1.0, "", "ok")
+    return Summary(HostPort("host", 1), None, counts, offset or Offset(), 1.0, "", Thresholds({}, {}))
 
 
 def test_the_summary_has_every_count_that_is_not_zero() -> None:
     counts = Counts(
-        sent=12, answered=4, altered=2, lost=5, pending=1, late=3, merged=6, split=7, doubled=8, stray=9
+        sent=12,
+        answered=4,
+        altered=2,
+        lost=5,
+        pending=1,
+        late=3,
+        merged=6,
+        split=7,
+        doubled=8,
+        stray=9,
+        outages=2,
+        away=1.25,
     )
-    lines = summary_lines(summary(counts), histogram=True)
+    lines = summary_lines(summary(counts), histogram=False)
     assert lines[2] == "12 sent, 4 answered, 5 lost (41.7 %), 1.0 s"
     assert [line.partition(":")[0] for line in lines[3:] if line] == [
         "2 altered",
@@ -356,7 +445,9 @@ def test_the_summary_has_every_count_that_is_not_zero() -> None:
         "6 merged",
         "7 split",
         "1 pending",
+        "2 outages",
     ]
+    assert lines[-1] == "2 outages: the service was away for 1.2 s"
 
 
 @pytest.mark.parametrize(
@@ -369,6 +460,17 @@ def test_the_summary_says_what_the_offset_means(bounds: tuple[int, int], meaning
     counts = Counts(answered=1)
     counts.rtts.add(1000)
     assert summary_lines(summary(counts, offset), histogram=False)[-1].endswith(meaning)
+
+
+def test_the_summary_has_a_drift_once_it_can_be_told() -> None:
+    offset = Offset()
+    counts = Counts(answered=1)
+    counts.rtts.add(1000)
+    for second in (0, 100):
+        sent = 1795422158 + second
+        offset.add(b"[%d.%06d] " % (sent, 20 * second), sent * 10**9, 1000)
+        lines = summary_lines(summary(counts, offset), histogram=False)
+        assert any(line.startswith("drift +20.0 ppm +/- 15.") for line in lines) == bool(second)
 
 
 @pytest.mark.parametrize(
@@ -391,7 +493,9 @@ def test_statistics_of_a_distribution() -> None:
         times.add(time * 1_000_000)
     statistics = times.statistics()
     assert statistics.pop("stddev") == pytest.approx(28.866, abs=0.001)
-    assert statistics == {"min": 1, "median": 50, "mean": 50.5, "p90": 90, "p99": 99, "max": 100, "jitter": 1}
+    exact = {"min": 1, "median": 50, "mean": 50.5, "p90": 90, "p99": 99, "max": 100, "jitter": 1}
+    assert statistics == {name: pytest.approx(value, rel=1 / 2048) for name, value in exact.items()}
+    assert [statistics[name] for name in ("min", "mean", "max", "jitter")] == [1, 50.5, 100, 1]
     assert len(times) == 100
 
 
@@ -399,6 +503,40 @@ def test_one_time_has_statistics_too() -> None:
     times = Distribution()
     times.add(1499)
     assert set(times.statistics().values()) == {0.001, 0}
+
+
+@given(st.lists(st.integers(0, 10**14), min_size=1))
+def test_a_percentile_is_off_by_at_most_one_in_2048(nanoseconds: list[int]) -> None:
+    times = Distribution()
+    for time in nanoseconds:
+        times.add(time)
+    ordered = sorted(nanoseconds)
+    for percent in (50, 90, 99):
+        exact = ordered[-(-len(ordered) * percent // 100) - 1] / 1e6
+        assert abs(times.percentile(percent) - exact) <= exact / 2047 + 0.000501
+
+
+def test_percentiles_need_enough_times() -> None:
+    times = Distribution()
+    for count in range(1, 101):
+        times.add(count)
+        percentiles = times.statistics().keys() & {"p90", "p99"}
+        assert percentiles == ({"p90", "p99"} if count > 99 else {"p90"} if count > 9 else set())
+
+
+def test_the_memory_of_a_distribution_is_bounded() -> None:
+    times = Distribution()
+    for exponent in range(1, 1000):
+        for step in range(200):
+            times.add(round(10 ** (exponent / 72) * (1 + step / 200)))
+    assert len(times.buckets) < 1024 * 40
+
+
+def test_the_histogram_fits_a_narrow_terminal() -> None:
+    times = Distribution()
+    for time in range(1000, 1100):
+        times.add(time * 1000)
+    assert max(len(line) for line in histogram_lines(times, 40)) <= 40
 
 
 def test_the_histogram_counts_everything_once() -> None:
@@ -430,7 +568,7 @@ def test_the_histogram_counts_everything_once() -> None:
 def test_levels_and_statuses(counts: Counts, expected: tuple[str, int]) -> None:
     if counts.answered:
         counts.rtts.add(1000)
-    verdict = level(counts, Thresholds(), error=False)
+    verdict = level({}, counts, Thresholds({}, {}), error=False)
     assert (verdict, exit_status(verdict, counts)) == expected
 
 

@@ -9,7 +9,9 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable
@@ -20,10 +22,14 @@ from pathlib import Path
 import pytest
 import trustme
 from pinging import Handler, Ping, serving
-from processes import PATIENCE
+from processes import PATIENCE, Twistd, environment
 
 from tsserv.ping.resolver import Resolver
 from tsserv.stamp import Stamp
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "tsserv-ping"
+
+RESETS = {os.strerror(number) for number in (errno.ECONNRESET, errno.EPIPE)}
 
 QUICK = ("--count", 2, "--interval", 0.002, "--timeout", 0.2)
 
@@ -118,7 +124,7 @@ def test_what_has_been_measured_before_the_end_is_not_lost(tmp_path: Path, ping:
         client.recv(65536)
 
     with serving(answer_three) as port:
-        done = ping(f"127.0.0.1:{port}", "--interval", 0.1, "--csv", tmp_path / "csv")
+        done = ping(f"127.0.0.1:{port}", "--once", "--interval", 0.1, "--csv", tmp_path / "csv")
     assert done.status == 1
     assert "seq=4 lost: the server closed the connection\n" in done.out
     assert "\n4 sent, 3 answered, 1 lost (25 %), " in done.out
@@ -135,9 +141,93 @@ def test_an_end_between_two_probes_is_a_warning(ping: Ping) -> None:
         client.sendall(Stamp()() + client.recv(65536))
 
     with serving(answer_one) as port:
-        done = ping(f"127.0.0.1:{port}", "--json")
+        done = ping(f"127.0.0.1:{port}", "--json", "--once")
     assert (done.status, done.summary["level"], done.summary["lost"]) == (1, "warning", 0)
     assert done.summary["error"] == "the server closed the connection"
+
+
+def answer_two(client: socket.socket) -> None:
+    for _ in range(2):
+        client.sendall(Stamp("unix")() + client.recv(65536))
+
+
+def test_it_connects_again_when_the_connection_ends(ping: Ping) -> None:
+    with serving(answer_two) as port:
+        arguments = (f"127.0.0.1:{port}", "--count", 7, "--interval", 0.1)
+        done = ping(*arguments)
+        json = ping(*arguments, "--json")
+        nagios = ping(*arguments, "--nagios")
+    assert (done.status, done.err) == (1, "")
+    assert len(re.findall(r"^connection ended: .*; connecting again$", done.out, re.M)) >= 2
+    assert len(re.findall(r"^the service is back after 0\.\d s: [0-3] probes? lost$", done.out, re.M)) >= 2
+    assert re.search(r"^[2-4] outages: the service was away for 0\.\d s$", done.out, re.M)
+    outages = [probe for probe in json.probes if probe["type"] == "outage"]
+    assert {outage["reason"] for outage in outages} <= {"the server closed the connection", *RESETS}
+    assert json.summary["outages"] >= len(outages) >= 2
+    assert json.summary["answered"] + json.summary["lost"] == json.summary["sent"] == 7
+    assert json.summary["lost"] >= sum(outage["lost"] for outage in outages)
+    assert json.summary["away_seconds"] >= sum(outage["seconds"] for outage in outages)
+    assert nagios.status == 1
+
+
+def test_connections_that_end_without_an_answer_are_not_made_without_pause(ping: Ping) -> None:
+    made = []
+
+    def answer_on_the_first(client: socket.socket) -> None:
+        made.append(client)
+        if len(made) == 1:
+            client.sendall(Stamp("unix")() + client.recv(65536))
+
+    with serving(answer_on_the_first) as port:
+        done = ping(f"127.0.0.1:{port}", "--count", 6, "--interval", 0.05, "--json")
+    assert (done.status, done.summary["answered"], done.summary["lost"]) == (1, 1, 5)
+    assert done.summary["outages"] == 1
+    assert done.summary["error"] in ("the server closed the connection", *RESETS)
+    assert len(made) <= 8
+
+
+def test_an_interrupted_outage_is_counted(ping: Ping) -> None:
+    made = []
+
+    def interrupt(client: socket.socket) -> None:
+        made.append(client)
+        if len(made) == 1:
+            client.sendall(Stamp("unix")() + client.recv(65536))
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
+            listen(client)
+
+    with serving(interrupt) as port:
+        done = ping(f"127.0.0.1:{port}", "--interval", 0.05)
+    assert done.status == 1
+    assert "\n1 outage: the service was away for " in done.out
+
+
+def test_a_restart_in_the_middle_is_an_outage(serve: Callable[..., Twistd]) -> None:
+    service = serve()
+    command = [str(PROGRAM), f"127.0.0.1:{service.port}", "--interval", "0.05"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        assert process.stdout is not None
+        lines = process.stdout
+
+        def wait_for(pattern: str) -> re.Match[str]:
+            return next(found for line in lines if (found := re.match(pattern, line)))
+
+        wait_for("seq=2 rtt=")
+        began = time.monotonic()
+        service.process.terminate()
+        service.process.wait(PATIENCE)
+        wait_for("connection ended: ")
+        first = int(wait_for(r"seq=(\d+) lost: ")[1])
+        serve(f"--port={service.port}")
+        back = wait_for(r"the service is back after (\S+) s: (\d+) probes? lost")
+        assert 0 < float(back[1]) < time.monotonic() - began + 0.1
+        answered = int(wait_for(r"seq=(\d+) rtt=")[1])
+        assert int(back[2]) == answered - first
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE)
+    assert "\n1 outage: the service was away for " in out
+    assert process.returncode == 1
 
 
 def test_reconnect_outlives_connections_that_fail(ping: Ping) -> None:
@@ -194,7 +284,7 @@ def test_a_server_that_reads_nothing_more_ends_the_run(ping: Ping) -> None:
         over.wait()
 
     with serving(answer_one) as port:
-        done = ping(f"127.0.0.1:{port}", "--size", 65536, "--interval", 0.001, "--timeout", 0.5)
+        done = ping(f"127.0.0.1:{port}", "--size", 65536, "--interval", 0.001, "--timeout", 0.5, "--once")
         over.set()
     assert done.status == 1
     assert done.err == f"tsserv-ping: 127.0.0.1:{port}: the server has stopped reading\n"
@@ -267,6 +357,9 @@ def test_tls_is_checked_and_shown(authority: trustme.CA, cafile: Path, ping: Pin
         json = ping(target, "--tls", "--cafile", cafile, "--json", *QUICK).summary
         large = ping(target, "--tls", "--cafile", cafile, "--json", *QUICK, "--size", 65536).summary
         flooded = ping(target, "--tls", "--cafile", cafile, "--json", "--flood", "--duration", 0.1).summary
+        expiry = ping(target, "--tls", "--cafile", cafile, "--nagios", *QUICK, "--crit", "expiry=10:")
+    assert expiry.status == 2
+    assert re.search(r", certificate expires in 10 days \| .* expiry=9\.[56];;10:$", expiry.out)
     assert (done.status, done.err) == (0, "")
     assert re.search(
         r"^TLSv1\.3 in \d+\.\d{3} ms: its certificate expires on \d{4}-\d\d-\d\d \d\d:\d\d UTC, in 10 days$",

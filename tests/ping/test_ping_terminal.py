@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pty
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sysconfig
-from collections.abc import Iterator
+import termios
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -195,12 +198,15 @@ def test_a_second_signal_ends_it_at_once(ping: Ping) -> None:
     assert (done.status, done.err) == (1, "")
 
 
-def on_terminal(stream: str, *arguments: object, **variables: str) -> tuple[str, str]:
+def on_terminal(
+    stream: str, *arguments: object, columns: int = 80, variables: Mapping[str, str] | None = None
+) -> tuple[str, str]:
     """Run it with ``stderr`` or ``both`` streams on a terminal; return what that got, and the rest."""
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     out = slave if stream == "both" else subprocess.PIPE
     with open(master, "rb", buffering=0) as terminal:  # noqa: PTH123 (a descriptor)
-        with start(*arguments, stdout=out, stderr=slave, **variables) as process:
+        with start(*arguments, stdout=out, stderr=slave, **(variables or {})) as process:
             os.close(slave)
             other = process.communicate(timeout=PATIENCE)[0] or ""
         shown = b""
@@ -218,9 +224,19 @@ def test_a_terminal_gets_colours_unless_its_user_wants_none(port: int) -> None:
     assert re.search(r" \x1b\[33mrtt=\d+\.\d{3} ms\x1b\[0m ", shown)
     assert "1 sent, 1 answered" in shown
     for variables in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
-        shown, _ = on_terminal("both", *arguments, **variables)
+        shown, _ = on_terminal("both", *arguments, variables=variables)
         assert "rtt=" in shown
         assert "\x1b" not in shown
+
+
+def test_a_narrow_terminal_is_not_exceeded(port: int) -> None:
+    arguments = (f"127.0.0.1:{port}", "--flood", "--duration", 0.25, "--histogram")
+    shown, _ = on_terminal("both", *arguments, columns=40)
+    lines = re.split(r"[\r\n]+", shown)
+    bars = [line for line in lines if line.startswith("[#")]
+    assert bars
+    bars += [line for line in lines if re.match(r"(?:>=|  ) +[0-9.]+ ms", line)]
+    assert max(len(line) for line in bars) <= 40
 
 
 def test_a_terminal_gets_a_progress_bar(port: int) -> None:
@@ -230,4 +246,4 @@ def test_a_terminal_gets_a_progress_bar(port: int) -> None:
     assert re.search(r"\r\[#{10,40} *\] 0\.[12] of 0\.25 s", shown)
     assert shown.endswith("\r\x1b[K")
     assert out.startswith('{"type": "summary", ')
-    assert on_terminal("stderr", *arguments, TERM="dumb")[0] == ""
+    assert on_terminal("stderr", *arguments, variables={"TERM": "dumb"})[0] == ""

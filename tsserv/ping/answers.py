@@ -116,3 +116,9 @@ class Answers:
             intact = number is not None and text[start:end] == self._probes.line(number)
             answers.append(Answer(number, intact, self._stamp, len(own), line))
         return answers
+
+
+def excerpt(data: bytes) -> str:
+    """Return the beginning of received data, quoted so that a terminal can show it."""
+    text = data[:60].decode(errors="backslashreplace")
+    return repr(text.rstrip()) + ("..." if len(data) > 60 else "")

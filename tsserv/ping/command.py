@@ -22,7 +22,7 @@ from tsserv.ping.run import Run
 from tsserv.ping.steady import Steady
 from tsserv.ping.streams import open_closed_streams, write_error
 from tsserv.ping.tls import BadFile, make_context
-from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status, level
+from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +54,6 @@ def _main(arguments: Sequence[str]) -> int:
     counts = run.counts
     if not error and counts.lost and not (counts.answered or counts.altered):
         error = "it takes connections, but does not answer"
-    thresholds = Thresholds(options.warn, options.crit)
     summary = Summary(
         target=options.target,
         connection=run.connection,
@@ -62,13 +61,12 @@ def _main(arguments: Sequence[str]) -> int:
         offset=run.offset,
         seconds=run.seconds,
         error=error,
-        level=level(counts, thresholds, error=bool(error)),
+        thresholds=Thresholds(options.warn, options.crit),
     )
     try:
         output.end(summary)
     except OSError as cause:
-        error = _cannot_write(cause)
-        summary.level = level(counts, thresholds, error=True)
+        summary.error = error = _cannot_write(cause)
     if error and not options.nagios:
         write_error(f"{PROGRAM}: {summary.target}: {error}")
     if options.nagios:
@@ -94,7 +92,8 @@ def _execute(run: Run, options: argparse.Namespace) -> _Ending:
             finally:
                 bar.clear()
         else:
-            Steady(run, _ns(options.interval or 1.0)).run(options.count, reconnect=options.reconnect)
+            steady = Steady(run, _ns(options.interval or 1.0), options.count)
+            steady.run(reconnect=options.reconnect, once=options.once)
     except KeyboardInterrupt:
         return _Ending("", run.connection is not None)
     except CannotConnect as error:

@@ -30,8 +30,6 @@ class Connection:
     def __init__(self, sock: socket.socket, remote: HostPort, connect_time: int, tls: TLS | None) -> None:
         sock.setblocking(False)
         self._socket = sock
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
         self._unsent = b""
         self.connect_time = connect_time
         self.tls = tls
@@ -89,10 +87,8 @@ class Connection:
 
     def wait(self, timeout: float) -> None:
         """Wait until data arrives, unsent data can be sent, or ``timeout`` seconds have passed."""
-        if self._unsent:  # which is rare
-            select.select([self._socket], [self._socket], [], timeout)
-        else:
-            self._poll.poll(timeout * 1000)
+        # Unlike poll and epoll it waits to the microsecond, as aimed probes need.
+        select.select([self._socket], [self._socket] if self._unsent else [], [], timeout)
 
     def close(self) -> None:
         """Close the connection without waiting."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from itertools import takewhile
 
-from tsserv.ping.answers import Answer, Answers, Probes
+from tsserv.ping.answers import Answer, Answers, Probes, excerpt
 from tsserv.ping.connection import Connection
 from tsserv.ping.counts import Counts
 from tsserv.ping.offset import Offset
 from tsserv.ping.result import Result
+
+# How many overdue probes are remembered for late answers on one connection.
+_MOST_OVERDUE = 10_000
 
 
 class NotTsserv(Exception):
@@ -37,16 +40,25 @@ class Conversation:
     :param timeout: how long to wait for an answer, in nanoseconds.
     :param counts: is updated.
     :param offset: is updated.
+    :param ways: whether to tell the way there and the way back apart, which takes as long as all the rest.
     """
 
     def __init__(
-        self, connection: Connection, probes: Probes, timeout: int, counts: Counts, offset: Offset
+        self,
+        connection: Connection,
+        probes: Probes,
+        timeout: int,
+        counts: Counts,
+        offset: Offset,
+        *,
+        ways: bool = True,
     ) -> None:
         self.connection = connection
         self._probes = probes
         self._timeout = timeout
         self._counts = counts
         self._offset = offset
+        self._ways = ways
         self._answers = Answers(probes)
         # Probes without an answer, before and after the timeout.
         self._waiting: dict[int, _Sent] = {}
@@ -88,14 +100,14 @@ class Conversation:
             self._overdue[number] = self._waiting.pop(number)
         begun = self._answers.begun
         if numbers and begun and not self._recognised and not begun.startswith(b"["):
-            raise NotTsserv(f"sends {_excerpt(begun)}")
+            raise NotTsserv(f"sends {excerpt(begun)}")
         return numbers
 
     def receive(self) -> list[Result]:
         """
         Read what has arrived.
 
-        :return: the results of the probes that it answers.
+        :return: the results of the probes that it answers, and of the oldest if too many are overdue.
         :raises ConnectionEnded: if the connection has ended.
         :raises NotTsserv: if the first line is not an answer.
         """
@@ -107,6 +119,11 @@ class Conversation:
             result = self._match(answer, now)
             if result is not None:
                 results.append(result)
+        while len(self._overdue) > _MOST_OVERDUE:
+            number = next(iter(self._overdue))
+            sent = self._overdue.pop(number)
+            self._counts.lost += 1
+            results.append(Result(number, "lost", sent.at))
         return results
 
     def end(self, reason: str = "") -> list[Result]:
@@ -131,7 +148,7 @@ class Conversation:
         if answer.stamp is None and answer.intact:
             raise NotTsserv("sends back what it gets, but without a stamp")
         if answer.stamp is None and answer.number is None:
-            raise NotTsserv(f"sends {_excerpt(answer.line)}")
+            raise NotTsserv(f"sends {excerpt(answer.line)}")
         self._recognised = True
 
     def _match(self, answer: Answer, now: int) -> Result | None:
@@ -150,15 +167,18 @@ class Conversation:
             return None
         rtt = now - sent.ticks
         late = rtt > self._timeout
-        offset = None
+        measurement = None
         if answer.intact:
             counts.answered += 1
             counts.late += late
             counts.merged += answer.stamps == 0
             counts.split += answer.stamps > 1
             counts.rtts.add(rtt)
-            if answer.stamp is not None:
-                offset = self._offset.add(answer.stamp, sent.at, rtt)
+            bounds = None if answer.stamp is None else self._offset.add(answer.stamp, sent.at, rtt)
+            if bounds is not None and self._ways:
+                measurement = self._offset.measurement(bounds, rtt)
+                counts.there.add(measurement.there)
+                counts.back.add(measurement.back)
         else:
             counts.altered += 1
         return Result(
@@ -170,11 +190,5 @@ class Conversation:
             len(answer.line),
             answer.stamps,
             answer.stamp,
-            offset,
+            measurement,
         )
-
-
-def _excerpt(data: bytes) -> str:
-    """Return the beginning of received data, quoted so that a terminal can show it."""
-    text = data[:60].decode(errors="backslashreplace")
-    return repr(text.rstrip()) + ("..." if len(data) > 60 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tsserv.ping.distribution import Distribution
+from tsserv.ping.way import Way
 
 
 @dataclass
@@ -25,13 +26,19 @@ class Counts:
     #: Lines that are not the first answer to a probe: further answers, and lines that answer no probe.
     doubled: int = 0
     stray: int = 0
+    #: How often the connection ended and a new one was made, and for how many seconds the service was away.
+    outages: int = 0
+    away: float = 0.0
     rtts: Distribution = field(default_factory=Distribution)
+    #: The way to the server and the way back, of answers whose stamp could be read.
+    there: Way = field(default_factory=Way)
+    back: Way = field(default_factory=Way)
 
     def as_dict(self) -> dict[str, int]:
         """Return all counters by name."""
-        return {name: value for name, value in vars(self).items() if name != "rtts"}
+        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
 
     @property
-    def complete(self) -> bool:
-        """Whether every probe was answered once, in time and unaltered."""
-        return not (self.altered or self.lost or self.late or self.doubled or self.stray)
+    def imperfect(self) -> bool:
+        """Whether an answer was altered, late or doubled, or a connection ended; losses do not count."""
+        return bool(self.altered or self.late or self.doubled or self.stray or self.outages)

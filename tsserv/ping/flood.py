@@ -14,6 +14,7 @@ from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from tsserv.ping.connection import ConnectionEnded
 from tsserv.ping.conversation import Conversation
 from tsserv.ping.run import Run
+from tsserv.ping.streams import width
 
 # How often the progress bar and overdue probes are updated, in nanoseconds.
 _TICK = 100_000_000
@@ -52,7 +53,7 @@ class Flood:
         conversations = []
         with self._selector, ExitStack() as stack:
             for _ in range(connections):
-                conversation = self._run.connect()
+                conversation = self._run.connect(ways=False)
                 stack.enter_context(closing(conversation.connection))
                 conversations.append(conversation)
             begin = time.monotonic_ns()
@@ -119,9 +120,10 @@ class Bar:
     def show(self, elapsed: int) -> None:
         """Draw the bar."""
         if self._shown:
-            bar = "#" * (40 * elapsed // self._duration)
-            text = f"\r[{bar:40}] {elapsed / 1e9:.1f} of {self._duration / 1e9:g} s"
-            print(text, end="", file=sys.stderr, flush=True)
+            text = f"{elapsed / 1e9:.1f} of {self._duration / 1e9:g} s"
+            room = max(min(40, width(sys.stderr) - len(text) - 4), 1)
+            bar = "#" * (room * elapsed // self._duration)
+            print(f"\r[{bar:{room}}] {text}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Erase the bar."""

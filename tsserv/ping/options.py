@@ -11,9 +11,10 @@ from typing import NoReturn
 
 from tsserv.ping import parsers
 from tsserv.ping.answers import LARGEST, SMALLEST
+from tsserv.ping.helptext import DESCRIPTION, SECTIONS
 from tsserv.ping.outputs.table import OUTPUTS
 from tsserv.ping.streams import write_error, write_line
-from tsserv.ping.verdict import NAGIOS, USAGE, nagios_line
+from tsserv.ping.verdict import NAGIOS, USAGE, limit, nagios_line
 
 #: The name of the program.
 PROGRAM = "tsserv-ping"
@@ -36,36 +37,13 @@ _ONLY_WITH = {
 }
 
 # Options that have no meaning with --flood, which sends at its own pace and too much to record each probe.
-_NOT_WITH_FLOOD = ("count", "interval", "reconnect", *(output.option for output in OUTPUTS if output.to_file))
-
-_DESCRIPTION = """\
-Sends probes to a tsserv service, one a second over one TCP connection, and
-shows for each answer its round-trip time and the offset of the server's clock
-from this machine's. It ends with a summary, after --count probes or when you
-press Ctrl-C.
-"""
-
-#: Sections of the manual page, which --help shows at its end.
-SECTIONS = {
-    "clocks": """\
-A round-trip time is measured with CLOCK_MONOTONIC of this machine, from before
-the probe is given to the system to after the last byte of its answer is read.
-The offset compares the stamp in the answer with CLOCK_REALTIME of this machine;
-it is positive if the server's clock is ahead. The number after "+/-" is the
-largest possible error: half of the round-trip time, plus half a second if the
-stamp has whole seconds (the format ctime), or a microsecond otherwise. The
-offset in the summary combines all stamps, so the fastest answers count most.
-The formats ctime, iso8601 and unix are recognised; other stamps are only shown.
-""",
-    "exit status": """\
-0 if every probe was answered in time; 1 if a probe was not, or was answered
-twice or with other bytes, or if the mean round-trip time exceeds --warn; 2 if
-it exceeds --crit, or if the options are wrong; 3 if there was no connection.
-With --nagios: 0 (OK); 1 (WARNING) as above; 2 (CRITICAL) if the mean round-trip
-time exceeds --crit, if no probe was answered, or if there was no connection; 3
-(UNKNOWN) if the options are wrong.
-""",
-}
+_NOT_WITH_FLOOD = (
+    "count",
+    "interval",
+    "reconnect",
+    "once",
+    *(output.option for output in OUTPUTS if output.to_file),
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,7 +80,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog=PROGRAM,
         usage="%(prog)s [options] HOST[:PORT]",
-        description=_DESCRIPTION,
+        description=DESCRIPTION,
         epilog="\n".join(f"{title}:\n{text}" for title, text in SECTIONS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -128,6 +106,7 @@ def make_parser() -> Parser:
     size, sizes = parsers.integer(SMALLEST, LARGEST), f"{SMALLEST} to {LARGEST}"
     option("-s", "--size", metavar="B", type=size, default=64, help=f"bytes per probe, {sizes} [64]")
     option("--reconnect", action="store_true", help="use a new connection for each probe")
+    option("--once", action="store_true", help="stop when the connection ends, do not connect again")
     family = parser.add_mutually_exclusive_group()
     family.add_argument("-4", dest="family", action="store_const", const=AF_INET, help="use IPv4 only")
     family.add_argument("-6", dest="family", action="store_const", const=AF_INET6, help="use IPv6 only")
@@ -156,9 +135,8 @@ def make_parser() -> Parser:
         else:
             standard_output.add_argument(f"--{output.option}", action="store_true", help=output.help)
     option = group.add_argument
-    milliseconds = parsers.number(0, 1e9)
-    option("--warn", metavar="MS", type=milliseconds, help="warn if the mean round-trip time exceeds this")
-    option("--crit", metavar="MS", type=milliseconds, help="the same, as critical")
+    for name, text in (("--warn", "warn if the mean rtt is outside (see below)"), ("--crit", "as critical")):
+        option(name, metavar="RANGE", type=limit, action="append", default=[], help=text)
     return parser
 
 
@@ -172,10 +150,15 @@ def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     for name in _NOT_WITH_FLOOD:
         if options.flood and getattr(options, name):
             parser.error(f"--{name}: not with --flood")
+    if options.once and options.reconnect:
+        parser.error("--once: not with --reconnect")
     if options.insecure and options.cafile:
         parser.error("--cafile: not with --insecure, which verifies nothing")
-    if None not in (options.warn, options.crit) and options.warn > options.crit:
-        parser.error(f"--warn: {options.warn:g} is more than --crit, {options.crit:g}")
+    options.warn, options.crit = dict(options.warn), dict(options.crit)
+    for name in options.warn.keys() & options.crit.keys():
+        warning, critical = options.warn[name], options.crit[name]
+        if warning.high > critical.high and not (warning.inverted or critical.inverted):
+            parser.error(f"--warn: {name}={warning.text} ends above --crit, {name}={critical.text}")
     if options.plot is not None and options.plot.suffix not in (".svg", ".png"):
         parser.error(f"--plot: {str(options.plot)!r} does not end in .svg or .png")
     if options.count is None and options.nagios:

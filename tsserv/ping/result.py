@@ -1,10 +1,10 @@
-"""The result of one probe."""
+"""The result of one probe, and of a time in which there was no service."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from tsserv.ping.offset import Bounds
+from tsserv.ping.offset import Measurement
 
 
 class Result(NamedTuple):
@@ -20,11 +20,22 @@ class Result(NamedTuple):
     rtt: int | None = None
     #: Whether the answer came after the timeout.
     late: bool = False
-    #: The size of the answer in bytes, its number of stamps, its last stamp, and the offset of the server's
-    #: clock by that stamp.
+    #: The size of the answer in bytes, its number of stamps, its last stamp, and what that says of the
+    #: clocks and of each way; ``None`` if it cannot be read.
     size: int = 0
     stamps: int = 0
     stamp: bytes | None = None
-    offset: Bounds | None = None
+    measurement: Measurement | None = None
     #: Why it was lost, if that is known.
     reason: str = ""
+
+
+class Outage(NamedTuple):
+    """The connection ended, and later a probe was answered on a new one."""
+
+    #: From the end of the connection to the new one.
+    seconds: float
+    #: How many probes were lost.
+    lost: int
+    #: Why the connection ended.
+    reason: str

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
-from itertools import count as count_from
+from dataclasses import dataclass
 
 from tsserv.ping.connection import ConnectionEnded
 from tsserv.ping.conversation import Conversation
 from tsserv.ping.dialer import CannotConnect
-from tsserv.ping.result import Result
+from tsserv.ping.pace import Pace
+from tsserv.ping.result import Outage, Result
 from tsserv.ping.run import Run
+
+# How long after a failure the next connection is tried at the latest, in nanoseconds.
+_LONGEST_PAUSE = 10**9
+
+
+@dataclass
+class _Away:
+    """The service does not answer: there is no connection, or nothing has been answered on the new one."""
+
+    since: int  # by the monotonic clock
+    lost_before: int  # probes
+    reason: str
 
 
 class Steady:
@@ -20,79 +32,109 @@ class Steady:
 
     :param run: where everything is counted.
     :param interval: between two probes, in nanoseconds.
+    :param count: the number of probes; ``None`` to send until the user ends the run.
     """
 
-    def __init__(self, run: Run, interval: int) -> None:
+    def __init__(self, run: Run, interval: int, count: int | None) -> None:
         self._run = run
-        self._interval = interval
+        self._pace = Pace(interval, count)
+        self._away: _Away | None = None
+        self._connected_at = 0
 
-    def run(self, count: int | None, *, reconnect: bool) -> None:
+    def run(self, *, reconnect: bool, once: bool) -> None:
         """
-        Send ``count`` probes, or with ``None`` until the user ends the run.
+        Send all probes.
 
         :param reconnect: whether each probe has a new connection.
-        :raises CannotConnect: if the first connection cannot be made; later the probe counts as lost.
-        :raises ConnectionEnded: if the only connection ends.
+        :param once: whether the end of the connection ends the run; otherwise a new connection is made.
+        :raises CannotConnect: if the first connection cannot be made.
+        :raises ConnectionEnded: if it ends before any answer, with ``once``, or if the service stays away.
         :raises NotTsserv: if the server is not tsserv.
         """
         begin = time.monotonic_ns()
-        numbers = count_from(1) if count is None else iter(range(1, count + 1))
         try:
             if reconnect:
-                self._reconnecting(numbers)
+                self._over_new_connections()
             else:
-                self._exchange(numbers)
+                self._over_one_connection(once=once)
         finally:
+            if self._away is not None:
+                self._end_outage(time.monotonic_ns())
             self._run.seconds = (time.monotonic_ns() - begin) / 1e9
 
-    def _reconnecting(self, numbers: Iterator[int]) -> None:
-        run = self._run
-        due = time.monotonic_ns()
-        for number in numbers:
-            with run.interrupt:
-                time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
-            due = self._next(due)
+    def _over_one_connection(self, *, once: bool) -> None:
+        while True:
+            was_away = self._away is not None
+            next_try = time.monotonic_ns() + min(self._pace.interval, _LONGEST_PAUSE)
             try:
-                self._exchange(iter([number]))
+                self._exchange()
+                return
+            except ConnectionEnded as error:
+                if once or self._away is None:
+                    raise
+                reason = str(error)
+            except CannotConnect as error:
+                if self._away is None:
+                    raise
+                reason = str(error)
+            if was_away:
+                self._wait(next_try, reason)
+            if self._pace.number is None:
+                raise ConnectionEnded(reason)
+
+    def _over_new_connections(self) -> None:
+        while self._pace.number is not None:
+            self._sleep(self._pace.due)
+            try:
+                self._exchange(only_one=True)
             except ConnectionEnded:
                 pass  # the probe has been reported as lost
             except CannotConnect as error:
-                if run.connection is None:
+                if self._run.connection is None:
                     raise
-                run.counts.sent += 1
-                run.counts.lost += 1
-                run.output.result(Result(number, "lost", time.time_ns(), reason=str(error)))
+                self._lose(str(error))
 
-    def _exchange(self, numbers: Iterator[int]) -> None:
+    def _exchange(self, *, only_one: bool = False) -> None:
         """Send probes over one new connection."""
-        conversation = self._run.connect()
+        run = self._run
+        conversation = run.connect()
+        self._connected_at = time.monotonic_ns()
         reason = ""
         with closing(conversation.connection):
             try:
-                self._send_and_receive(conversation, numbers)
+                self._send_and_receive(conversation, only_one=only_one)
             except ConnectionEnded as error:
                 reason = str(error)
+                if self._away is None and run.counts.answered and not only_one:
+                    self._away = _Away(time.monotonic_ns(), run.counts.lost, reason)
+                    run.output.ended(reason)
                 raise
             finally:
                 for result in conversation.end(reason):
-                    self._run.output.result(result)
+                    run.output.result(result)
 
-    def _send_and_receive(self, conversation: Conversation, numbers: Iterator[int]) -> None:
+    def _send_and_receive(self, conversation: Conversation, *, only_one: bool) -> None:
         run, connection = self._run, conversation.connection
-        due = time.monotonic_ns()
-        number = next(numbers, None)
-        while number is not None or conversation.deadline is not None:
+        sent = False
+        while True:
+            number = None if only_one and sent else self._pace.number
+            if number is None and conversation.deadline is None:
+                return
             now = time.monotonic_ns()
+            send_at = now if only_one else self._pace.aimed(run.offset)
             sending = None
             if connection.unsent:
                 if conversation.deadline is None:
                     raise ConnectionEnded("the server has stopped reading")
-            elif number is not None and due <= now:
-                sending, number = number, next(numbers, None)
-                due = self._next(due)
-            until = conversation.deadline or now + run.timeout
-            if number is not None and not connection.unsent:
-                until = min(until, due)
+                until = conversation.deadline
+            else:
+                until = conversation.deadline or now + run.timeout
+                if number is not None and send_at <= now:
+                    sending = number
+                    sent = True
+                    self._pace.advance()
+                if not only_one and self._pace.number is not None:
+                    until = min(until, self._pace.aimed(run.offset))
             pause = max(0, until - now) / 1e9
             # Whatever runs between sending and receiving is part of the measured time, so it is little.
             if sending is not None:
@@ -100,11 +142,43 @@ class Steady:
             with run.interrupt:
                 connection.wait(pause)
             for result in conversation.receive():
-                run.output.result(result)
+                self._answered(result)
             connection.flush()
             for overdue in conversation.overdue():
                 run.output.overdue(overdue)
 
-    def _next(self, due: int) -> int:
-        """Return when the probe after ``due`` is due; intervals missed during a pause are skipped."""
-        return max(due + self._interval, time.monotonic_ns())
+    def _answered(self, result: Result) -> None:
+        if self._away is not None and result.outcome == "answered":
+            self._run.output.restored(self._end_outage(self._connected_at))
+        self._run.output.result(result)
+
+    def _end_outage(self, now: int) -> Outage:
+        assert self._away is not None
+        counts = self._run.counts
+        outage = Outage(
+            (now - self._away.since) / 1e9, counts.lost - self._away.lost_before, self._away.reason
+        )
+        counts.outages += 1
+        counts.away += outage.seconds
+        self._away = None
+        return outage
+
+    def _lose(self, reason: str) -> None:
+        """Count the next probe as lost, since it cannot be sent."""
+        assert self._pace.number is not None
+        self._run.counts.sent += 1
+        self._run.counts.lost += 1
+        self._run.output.result(Result(self._pace.number, "lost", time.time_ns(), reason=reason))
+        self._pace.advance()
+
+    def _wait(self, until: int, reason: str) -> None:
+        """Wait until the next connection is tried; probes that become due are lost."""
+        while self._pace.number is not None and self._pace.due <= until:
+            self._sleep(self._pace.due)
+            self._lose(reason)
+        if self._pace.number is not None:
+            self._sleep(until)
+
+    def _sleep(self, until: int) -> None:
+        with self._run.interrupt:
+            time.sleep(max(0, until - time.monotonic_ns()) / 1e9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 
 def open_closed_streams() -> None:
@@ -15,6 +16,13 @@ def open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (open as long as the process)
+
+
+def width(stream: TextIO) -> int:
+    """Return the width of a terminal in columns; 80 if it is unknown, or if the stream is no terminal."""
+    with suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    return 80
 
 
 def write_line(line: str) -> None:

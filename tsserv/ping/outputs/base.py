@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from tsserv.ping.address import HostPort
 from tsserv.ping.connection import Connection
 from tsserv.ping.counts import Counts
 from tsserv.ping.offset import Offset
-from tsserv.ping.result import Result
+from tsserv.ping.result import Outage, Result
+from tsserv.ping.verdict import Thresholds, Value, level
 
 
 @dataclass
@@ -27,8 +29,35 @@ class Summary:
     seconds: float
     #: What ended the run early, or went wrong throughout; empty if nothing did.
     error: str
-    #: ``ok``, ``warning`` or ``critical``.
-    level: str
+    thresholds: Thresholds
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """What the thresholds judge, with the names of :data:`verdict.UNITS`; without what is unknown."""
+        counts = self.counts
+        values = {"loss": Value(self.loss, self.loss)}
+        if statistics := counts.rtts.statistics():
+            values["rtt"] = Value(statistics["mean"], statistics["mean"])
+        if best := self.offset.best:
+            values["offset"] = Value(best.low / 1e6, best.high / 1e6)
+        tls = self.connection and self.connection.tls
+        if tls and tls.expires is not None:
+            days = (tls.expires - time.time()) / 86400
+            values["expiry"] = Value(days, days)
+        return values
+
+    @property
+    def loss(self) -> float:
+        """The percentage of probes that were sent in vain: 100 if there was no connection."""
+        counts = self.counts
+        if not counts.sent:
+            return 0 if self.connection else 100
+        return 100 * (counts.sent - counts.answered - counts.pending) / counts.sent
+
+    @property
+    def level(self) -> str:
+        """The level of the run: ``ok``, ``warning`` or ``critical``."""
+        return level(self.values, self.counts, self.thresholds, error=bool(self.error))
 
 
 class Output:
@@ -56,6 +85,12 @@ class Output:
     def overdue(self, number: int) -> None:
         """Show that a probe has not been answered within the timeout."""
 
+    def ended(self, reason: str) -> None:
+        """Show that the connection ended, and that a new one will be made."""
+
+    def restored(self, outage: Outage) -> None:
+        """Show that the service answers again."""
+
     def end(self, summary: Summary) -> None:
         """Show the finished run."""
 
@@ -81,6 +116,14 @@ class Outputs(Output):
     def overdue(self, number: int) -> None:
         """Tell all of them."""
         self._tell(lambda output: output.overdue(number))
+
+    def ended(self, reason: str) -> None:
+        """Tell all of them."""
+        self._tell(lambda output: output.ended(reason))
+
+    def restored(self, outage: Outage) -> None:
+        """Tell all of them."""
+        self._tell(lambda output: output.restored(outage))
 
     def end(self, summary: Summary) -> None:
         """Tell all of them."""

@@ -1,17 +1,72 @@
-"""A plot of a run: round-trip times and offset over time, and the distribution of the round-trip times."""
+"""A plot of a run: round-trip times, ways and offset over time, and a histogram of the round-trip times."""
 
 from __future__ import annotations
 
 import argparse
-from array import array
+from math import ceil, inf
+from typing import NamedTuple
 
+from tsserv.ping.distribution import Distribution
+from tsserv.ping.offset import Measurement
 from tsserv.ping.outputs.base import Output, Summary
 from tsserv.ping.result import Result
 
 # An SVG with more points than this has them as a bitmap: browsers would take minutes to draw the shapes.
 _MOST_SHAPES = 5000
 
-_BINS = 60  # of the histogram
+# How many points are kept: more than an image has columns.
+_MOST_POINTS = 20_000
+
+_MOST_BINS = 200  # of the histogram
+
+
+class Point(NamedTuple):
+    """One probe in the plot."""
+
+    sent: float  # seconds since 1970
+    rtt: float  # milliseconds; infinite if it was lost or altered
+    measurement: Measurement | None
+
+
+class Points:
+    """
+    A bounded number of points: if there are more, one stands for each group of consecutive ones.
+
+    It is that with the longest round-trip time, so peaks and losses stay.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[Point] = []
+        self._size = 1  # of the groups
+        self._longest: Point | None = None  # of the group that is not complete
+        self._count = 0  # of its points
+
+    def add(self, point: Point) -> None:
+        """Add the next point."""
+        if self._longest is None or point.rtt > self._longest.rtt:
+            self._longest = point
+        self._count += 1
+        if self._count < self._size:
+            return
+        self._kept.append(self._longest)
+        self._longest = None
+        self._count = 0
+        if len(self._kept) == _MOST_POINTS:
+            pairs = zip(self._kept[::2], self._kept[1::2], strict=True)
+            self._kept = [max(pair, key=lambda point: point.rtt) for pair in pairs]
+            self._size *= 2
+
+    def __call__(self) -> list[Point]:
+        """Return the points."""
+        return self._kept if self._longest is None else [*self._kept, self._longest]
+
+
+def bins(distribution: Distribution) -> int:
+    """Return how many bins a histogram should have, by the rule of Freedman and Diaconis."""
+    spread = distribution.percentile(75) - distribution.percentile(25)
+    width = 2 * spread / len(distribution) ** (1 / 3)
+    whole = distribution.percentile(100) - distribution.percentile(0)
+    return min(max(ceil(whole / width), 1), _MOST_BINS) if width else 1
 
 
 class Plot(Output):
@@ -29,66 +84,62 @@ class Plot(Output):
     def __init__(self, options: argparse.Namespace) -> None:
         from matplotlib.figure import Figure  # takes half a second to import, so only for this option
 
-        self._figure = Figure(figsize=(8, 8), layout="constrained", facecolor="white")
+        self._figure = Figure(figsize=(8, 10), layout="constrained", facecolor="white")
         self._path = options.plot
         self._path.open("ab").close()  # fail now rather than after the run
-        # Times in seconds since 1970, values in milliseconds.
-        self._rtts = _Series()
-        self._offsets = _Series()
-        self._uncertainties = array("d")
-        self._failed = array("d")
+        self._points = Points()
 
     def result(self, result: Result) -> None:
         """Remember a probe."""
-        sent = result.sent / 1e9
-        if result.outcome == "answered" and result.rtt is not None:
-            self._rtts.add(sent, result.rtt / 1e6)
-        elif result.outcome != "pending":
-            self._failed.append(sent)
-        if result.offset is not None:
-            self._offsets.add(sent, result.offset.middle / 1e6)
-            self._uncertainties.append(result.offset.uncertainty / 1e6)
+        if result.outcome != "pending":
+            answered = result.outcome == "answered" and result.rtt is not None
+            rtt = result.rtt / 1e6 if answered and result.rtt is not None else inf
+            self._points.add(Point(result.sent / 1e9, rtt, result.measurement))
 
     def end(self, summary: Summary) -> None:
         """Draw the plot and write the file."""
-        begin = min([*self._rtts.times, *self._failed], default=0.0)
-        rasterized = len(self._rtts.times) + len(self._failed) > _MOST_SHAPES
-        points = {"marker": ".", "rasterized": rasterized}
+        points = self._points()
+        begin = min((point.sent for point in points), default=0.0)
+        style = {
+            "linestyle": "none",
+            "elinewidth": 0.5,
+            "marker": ".",
+            "rasterized": len(points) > _MOST_SHAPES,
+        }
         figure = self._figure
         # Arguments of the command line may hold surrogates, and a "$" is not the beginning of a formula.
         target = str(summary.target).encode(errors="backslashreplace").decode()
         figure.suptitle(f"tsserv-ping {target}", parse_math=False)
-        rtt, offset, distribution = figure.subplots(3)
-        rtt.plot(self._rtts.since(begin), self._rtts.values, linewidth=0.5, **points)
-        failed = [time - begin for time in self._failed]
-        whole_height = rtt.get_xaxis_transform()
-        rtt.vlines(failed, 0, 1, color="red", linewidth=0.8, transform=whole_height, rasterized=rasterized)
-        rtt.set(xlabel="seconds (red: lost or altered)", ylabel="round-trip time, ms", ylim=(0, None))
-        offset.errorbar(
-            self._offsets.since(begin),
-            self._offsets.values,
-            yerr=self._uncertainties,
-            linestyle="none",
-            elinewidth=0.5,
-            **points,
-        )
-        offset.set(xlabel="seconds", ylabel="server's clock ahead, ms", xlim=rtt.get_xlim())
-        distribution.hist(self._rtts.values, bins=_BINS)
+        rtt, ways, offset, distribution = figure.subplots(4)
+        answered = [point for point in points if point.rtt < inf]
+        times = [point.sent - begin for point in answered]
+        rtt.errorbar(times, [point.rtt for point in answered], **style)
+        failed = [point.sent - begin for point in points if point.rtt == inf]
+        rtt.vlines(failed, 0, 1, color="red", linewidth=0.8, transform=rtt.get_xaxis_transform())
+        rtt.set(ylabel="round-trip time, ms\n(red: lost or altered)")
+        measured = [(point.sent - begin, point.measurement) for point in answered if point.measurement]
+        times = [time for time, _ in measured]
+        for axes, label, bounds in (
+            (ways, "there", [measurement.there for _, measurement in measured]),
+            (ways, "back", [measurement.back for _, measurement in measured]),
+            (offset, "offset", [measurement.offset for _, measurement in measured]),
+        ):
+            middles = [each.middle / 1e6 for each in bounds]
+            axes.errorbar(
+                times, middles, yerr=[each.uncertainty / 1e6 for each in bounds], label=label, **style
+            )
+        ways.set(ylabel="each way, ms")
+        ways.legend(loc="upper left")
+        offset.set(xlabel="seconds", ylabel="server's clock ahead, ms")
+        for axes in (ways, offset):
+            axes.set_xlim(rtt.get_xlim())
+        for axes in (rtt, ways):
+            axes.set_ylim(bottom=0)
+        rtts = summary.counts.rtts
+        if rtts.buckets:
+            milliseconds = [time / 1000 for time in rtts.buckets]
+            distribution.hist(milliseconds, bins=bins(rtts), weights=list(rtts.buckets.values()))
         distribution.set(xlabel="round-trip time, ms", ylabel="probes")
+        for axes in (rtt, ways, distribution):
+            axes.margins(y=0.1)
         figure.savefig(self._path)
-
-
-class _Series:
-    """Values with their times."""
-
-    def __init__(self) -> None:
-        self.times = array("d")
-        self.values = array("d")
-
-    def add(self, time: float, value: float) -> None:
-        self.times.append(time)
-        self.values.append(value)
-
-    def since(self, begin: float) -> list[float]:
-        """Return the times relative to ``begin``."""
-        return [time - begin for time in self.times]

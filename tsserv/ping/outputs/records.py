@@ -8,17 +8,19 @@ import json
 import re
 
 from tsserv.ping.connection import Connection
-from tsserv.ping.offset import Bounds, zone_name
+from tsserv.ping.drift import Bounds
+from tsserv.ping.offset import zone_name
 from tsserv.ping.outputs.base import Output, Summary, server_time
-from tsserv.ping.result import Result
+from tsserv.ping.result import Outage, Result
 from tsserv.ping.streams import write_line
+from tsserv.ping.way import Way
 
 #: Names and values, in order; ``None`` if unknown.
 Record = dict[str, object]
 
 
 class Json(Output):
-    """Writes a line with an object for each probe, and one for the run."""
+    """Writes a line with an object for each probe and each outage, and one for the run."""
 
     option = "json"
     help = "write a JSON object for each probe and for the run"
@@ -26,6 +28,10 @@ class Json(Output):
     def result(self, result: Result) -> None:
         """Write the object of a probe."""
         _write({"type": "probe", **_probe(result)})
+
+    def restored(self, outage: Outage) -> None:
+        """Write the object of an outage."""
+        _write({"type": "outage", **outage._asdict()})
 
     def end(self, summary: Summary) -> None:
         """Write the object of the run."""
@@ -37,8 +43,13 @@ class Json(Output):
                 **_connection(summary.connection),
                 "seconds": summary.seconds,
                 **summary.counts.as_dict(),
+                "away_seconds": summary.counts.away,
                 "rtt_ms": summary.counts.rtts.statistics() or None,
+                "there_ms": _way(summary.counts.there),
+                "back_ms": _way(summary.counts.back),
                 **_offset(offset.best),
+                "drift_ppm": offset.drift and offset.drift.middle / 1e3,
+                "drift_uncertainty_ppm": offset.drift and offset.drift.uncertainty / 1e3,
                 "zone": None if offset.zone is None else zone_name(offset.zone),
                 "level": summary.level,
                 "error": summary.error or None,
@@ -93,6 +104,7 @@ def _write(record: Record) -> None:
 
 
 def _probe(result: Result) -> Record:
+    measurement = result.measurement
     return {
         "seq": result.number,
         "outcome": result.outcome,
@@ -102,7 +114,10 @@ def _probe(result: Result) -> Record:
         "bytes": result.size,
         "stamps": result.stamps,
         "server_time": server_time(result) or None,
-        **_offset(result.offset),
+        **_offset(measurement and measurement.offset),
+        "there_ms": measurement and measurement.there.middle / 1e6,
+        "back_ms": measurement and measurement.back.middle / 1e6,
+        "way_uncertainty_ms": measurement and measurement.there.uncertainty / 1e6,
         "reason": result.reason or None,
     }
 
@@ -111,6 +126,19 @@ def _offset(offset: Bounds | None) -> Record:
     return {
         "offset_ms": None if offset is None else offset.middle / 1e6,
         "uncertainty_ms": None if offset is None else offset.uncertainty / 1e6,
+    }
+
+
+def _way(way: Way) -> Record | None:
+    statistics = way.statistics()
+    if not statistics:
+        return None
+    delay = way.longest_delay
+    return {
+        **statistics,
+        "delayed": way.delayed,
+        "longest_delay": delay and delay.middle / 1e6,
+        "longest_delay_uncertainty": delay and delay.uncertainty / 1e6,
     }
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from math import ceil
 
 from tsserv.ping.counts import Counts
 from tsserv.ping.distribution import Distribution
-from tsserv.ping.offset import Bounds, Offset, zone_name
+from tsserv.ping.drift import Bounds
+from tsserv.ping.offset import Measurement, Offset, zone_name
 from tsserv.ping.outputs.base import Summary
+from tsserv.ping.streams import width
+from tsserv.ping.way import Way
 
 # The histogram's number of lines up to the 99th percentile, and the width of its longest bar.
 _STEPS = 12
 _LONGEST_BAR = 50
+_BESIDE_BAR = 26  # columns
+
+# A drift is shown once its uncertainty is below this, in ppb.
+_VAGUE_DRIFT = 100_000
 
 
 def summary_lines(summary: Summary, *, flood_size: int | None = None, histogram: bool) -> list[str]:
@@ -35,16 +43,18 @@ def summary_lines(summary: Summary, *, flood_size: int | None = None, histogram:
     ]:
         if count:
             lines.append(f"{count} {text}")
+    if counts.outages:
+        noun = "outage" if counts.outages == 1 else "outages"
+        lines.append(f"{counts.outages} {noun}: the service was away for {counts.away:.1f} s")
     if flood_size is not None:
         rate = counts.answered / summary.seconds
         lines.append(f"{rate:.0f} answers a second, {rate * flood_size / 1e6:.2f} MB/s each way")
     if statistics := counts.rtts.statistics():
-        names = [name for name in statistics if name != "jitter"]
-        values = "/".join(f"{statistics[name]:.3f}" for name in names)
-        lines.append(f"rtt {'/'.join(names)} = {values} ms, jitter {statistics['jitter']:.3f} ms")
+        lines += _rtts(statistics)
+        lines += _ways(counts, summary.offset)
         lines += _offset(summary.offset)
     if histogram:
-        lines += ["", *histogram_lines(counts.rtts)]
+        lines += ["", *histogram_lines(counts.rtts, width(sys.stdout))]
     return lines
 
 
@@ -52,6 +62,33 @@ def _counts(counts: Counts, seconds: float) -> str:
     percent = 100 * counts.lost / max(counts.sent, 1)
     lost = f"{counts.lost} lost ({percent:.3g} %)"
     return f"{counts.sent} sent, {counts.answered} answered, {lost}, {seconds:.1f} s"
+
+
+def _rtts(statistics: dict[str, float]) -> list[str]:
+    names = list(statistics)
+    lines = []
+    for title, part in (("rtt", names[:4]), ("   ", names[4:])):
+        values = "/".join(f"{statistics[name]:.3f}" for name in part)
+        lines.append(f"{title} {'/'.join(part)} = {values} ms")
+    return lines
+
+
+def _ways(counts: Counts, offset: Offset) -> list[str]:
+    lines: list[str] = []
+    if offset.zone is not None:  # whole seconds do not tell the ways apart
+        return lines
+    for name, way in (("there", counts.there), ("back", counts.back)):
+        if statistics := way.statistics():
+            values = f"{statistics['mean']:.3f}/{statistics['max']:.3f}"
+            lines.append(f"{name} mean/max = {values} ms; {_delays(way)}")
+    return lines
+
+
+def _delays(way: Way) -> str:
+    if way.longest_delay is None:
+        return "no delay can be seen"
+    longest, uncertainty = way.longest_delay.middle / 1e6, way.longest_delay.uncertainty / 1e6
+    return f"{way.delayed} delayed by up to {longest:.3f} +/- {uncertainty:.3f} ms"
 
 
 def _offset(offset: Offset) -> list[str]:
@@ -62,30 +99,42 @@ def _offset(offset: Offset) -> list[str]:
     if abs(best.middle) > best.uncertainty:
         meaning = f"the server's clock is {'ahead' if best.middle > 0 else 'behind'}"
     lines = [f"offset {offset_text(best)}: {meaning}"]
+    if offset.drift is not None and offset.drift.uncertainty < _VAGUE_DRIFT:
+        drift, uncertainty = offset.drift.middle / 1e3, offset.drift.uncertainty / 1e3
+        lines.append(f"drift {drift:+.1f} ppm +/- {uncertainty:.1f} ppm")
     if offset.zone is not None:
         lines.append(
-            f"the stamps have whole seconds and no time zone: {zone_name(offset.zone)} is assumed, "
-            "since it gives the smallest offset"
+            f"(whole seconds; time zone {zone_name(offset.zone)} assumed, as it gives the smallest offset)"
         )
     return lines
 
 
-def histogram_lines(rtts: Distribution) -> list[str]:
+def histogram_lines(rtts: Distribution, columns: int = 80) -> list[str]:
     """Return a histogram: equal steps up to the 99th percentile, and one line for what is above it."""
+    longest_bar = max(min(_LONGEST_BAR, columns - _BESIDE_BAR), 1)
     if not len(rtts):
         return []
-    lowest = min(rtts.counts)
-    step = max(1, ceil((rtts.statistics()["p99"] * 1000 - lowest) / _STEPS))  # microseconds
+    lowest = min(rtts.buckets)
+    step = max(1, ceil((rtts.percentile(99) * 1000 - lowest) / _STEPS))  # microseconds
     bins = Counter[int]()
-    for time, count in rtts.counts.items():
+    for time, count in rtts.buckets.items():
         bins[min((time - lowest) // step, _STEPS)] += count
     longest = max(bins.values())
     lines = []
     for number in range(max(bins) + 1):
-        bar = "#" * ceil(bins[number] * _LONGEST_BAR / longest)
+        bar = "#" * ceil(bins[number] * longest_bar / longest)
         sign = ">=" if number == _STEPS else "  "
         lines.append(f"{sign} {(lowest + number * step) / 1000:9.3f} ms {bins[number]:8} {bar}".rstrip())
     return lines
+
+
+def measurement_text(measurement: Measurement, rtt: int) -> str:
+    """Return how long each way took; or the best offset, if the stamps are too coarse to tell."""
+    offset, best, there, back = measurement
+    if offset.uncertainty > rtt:
+        return f"offset={offset_text(best)}"
+    uncertainty = f"{there.uncertainty / 1e6:.3f}"
+    return f"there={there.middle / 1e6:.3f} back={back.middle / 1e6:.3f} +/- {uncertainty} ms"
 
 
 def offset_text(offset: Bounds) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from typing import TextIO
 
 from tsserv.ping.connection import Connection
 from tsserv.ping.outputs.base import Output, Summary, server_time
-from tsserv.ping.outputs.summary import offset_text, summary_lines
-from tsserv.ping.result import Result
+from tsserv.ping.outputs.summary import measurement_text, summary_lines
+from tsserv.ping.result import Outage, Result
 from tsserv.ping.streams import write_line
 from tsserv.ping.tls import expiry
-from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds
+from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds, Value
 
 # Select Graphic Rendition (ECMA-48).
 _RED, _YELLOW = 31, 33
@@ -58,21 +59,17 @@ class Text(Output):
             if result.reason:
                 write_line(self._colour(f"seq={result.number} lost: {result.reason}", _RED))
             return
-        colour = _COLOURS.get(self._thresholds.level(result.rtt / 1e6))
-        words = [
-            f"seq={result.number}",
-            f"bytes={result.size}",
-            self._colour(f"rtt={_ms(result.rtt)}", colour),
-        ]
+        colour = _COLOURS.get(self._thresholds.level({"rtt": Value(result.rtt / 1e6, result.rtt / 1e6)}))
+        words = [f"seq={result.number}", self._colour(f"rtt={_ms(result.rtt)}", colour)]
         if result.outcome == "altered":
             words.append(self._colour("ALTERED", _RED))
         if result.late:
             words.append(self._colour("LATE", _YELLOW))
         if result.outcome == "answered" and result.stamps != 1:
             words.append(f"chunks={result.stamps}" if result.stamps else "merged")
-        if result.offset is not None:
-            words.append(f"offset={offset_text(result.offset)}")
-        words.append(f"time={server_time(result) or '?'}")
+        if result.measurement is not None:
+            words.append(measurement_text(result.measurement, result.rtt))
+        words.append(f"time={_time_of_day(server_time(result)) or '?'}")
         if self._reconnect and self._connection is not None:
             words.append(f"connect={_ms(self._connection.connect_time)} from={self._connection.local}")
         write_line(" ".join(words))
@@ -80,6 +77,15 @@ class Text(Output):
     def overdue(self, number: int) -> None:
         """Write that a probe has not been answered."""
         write_line(self._colour(f"seq={number} no answer after {self._timeout:g} s", _RED))
+
+    def ended(self, reason: str) -> None:
+        """Write why the connection ended."""
+        write_line(self._colour(f"connection ended: {reason}; connecting again", _RED))
+
+    def restored(self, outage: Outage) -> None:
+        """Write how long the service was away."""
+        probes = "1 probe" if outage.lost == 1 else f"{outage.lost} probes"
+        write_line(f"the service is back after {outage.seconds:.1f} s: {probes} lost")
 
     def end(self, summary: Summary) -> None:
         """Write the summary, if anything was sent."""
@@ -90,6 +96,12 @@ class Text(Output):
 
     def _colour(self, text: str, colour: int | None) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colourful and colour else text
+
+
+def _time_of_day(text: str) -> str:
+    """Return what a line has room for: of the formats with a date, the time of day without microseconds."""
+    match = re.search(r"(?<=[ T])\d\d:\d\d:\d\d(\.\d{3})?", text)
+    return match[0] if match else text
 
 
 def _ms(nanoseconds: int) -> str:
