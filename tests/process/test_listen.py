@@ -67,21 +67,63 @@ def test_a_real_service_on_several_endpoints(tmp_path: Path, serve: Callable[...
     assert "Traceback" not in service.output
 
 
-def test_a_socket_left_by_a_dead_service_is_taken_over(tmp_path: Path, serve: Callable[..., Twistd]) -> None:
+@pytest.mark.parametrize("options", [[], ["--no-eager"]])
+def test_a_socket_left_by_a_dead_service_is_taken_over(
+    options: list[str], tmp_path: Path, serve: Callable[..., Twistd]
+) -> None:
     path = tmp_path / "sock"
-    dead = serve(f"--listen=unix:{path}")
+    dead = serve(f"--listen=unix:{path}", *options)
     dead.process.kill()
     dead.process.wait(PATIENCE)
     assert path.exists()
+    # What Twisted would believe: that the process in its lock file, which lives, is the service.
+    (tmp_path / "sock.lock").unlink(missing_ok=True)
+    (tmp_path / "sock.lock").symlink_to(str(os.getpid()))
     with socket.socket(socket.AF_UNIX) as client:
-        alive = serve(f"--listen=unix:{path}")
+        alive = serve(f"--listen=unix:{path}:lockfile=1", *options)
         client.connect(str(path))
         client.sendall(b"x")
         assert receive(client, 28).endswith(b"x")
-        done = run_twistd(tmp_path, "-n", "--pidfile=", "tsserv", f"--listen=unix:{path}")
+        done = run_twistd(tmp_path, "-n", "--pidfile=", "tsserv", f"--listen=unix:{path}", *options)
         assert done.returncode == 1
-        assert f"Cannot acquire lock: cannot listen on unix:{path}\n" in done.stderr
+        assert f"Address already in use: cannot listen on unix:{path}\n" in done.stderr
     assert alive.stop() <= 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--no-eager"]])
+def test_a_service_that_stops_leaves_the_socket_of_its_successor(
+    options: list[str], tmp_path: Path, serve: Callable[..., Twistd]
+) -> None:
+    path = tmp_path / "sock"
+    first = serve(f"--listen=unix:{path}", *options)
+    path.rename(tmp_path / "old")
+    serve(f"--listen=unix:{path}", *options)
+    assert first.stop() <= 0
+    assert "Traceback" not in first.output
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"x")
+        assert receive(client, 28).endswith(b"x")
+
+
+@pytest.mark.parametrize("options", [[], ["--no-eager"]])
+def test_a_unix_socket_that_systemd_passes_outlives_the_service(
+    options: list[str], tmp_path: Path, serve: Callable[..., Twistd]
+) -> None:
+    path = str(tmp_path / "sock")
+    with socket.socket(socket.AF_UNIX) as passed:
+        passed.bind(path)
+        passed.listen()
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as early:
+                early.connect(path)
+                early.sendall(b"x")
+                # The port is for the helper, which waits for one.
+                listen = ("--listen=systemd:domain=UNIX:index=0", "--port=0", "--interface=127.0.0.1")
+                service = serve(*listen, *options, passed=passed)
+                assert receive(early, 28).endswith(b"x")
+            assert service.stop() <= 0
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

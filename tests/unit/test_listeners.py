@@ -23,6 +23,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
+from tsserv.net import closing
 from tsserv.net.endpoints import Place, parse_place
 from tsserv.net.listeners import CannotStart, EndpointListener, Listener
 from tsserv.net.reactor import EagerReactor
@@ -62,7 +63,7 @@ def reactor() -> Iterator[EagerReactor]:
     """Return an eager reactor over a reactor in memory."""
     reactor = EagerReactor(MemoryReactorClock())
     yield reactor
-    reactor.advance(0)  # listeners that have been stopped
+    reactor.advance(1)  # listeners that have been stopped
     reactor.connectionLost(Failure(ConnectionDone()))
 
 
@@ -71,9 +72,9 @@ def factory() -> Factory:
     return Factory.forProtocol(Protocol)
 
 
-def listener(reactor: MemoryReactorClock, interface: str = "127.0.0.1") -> Listener:
-    """Return a listener on port 4711."""
-    return Listener(4711, factory(), interface=interface, backlog=9, reactor=reactor)
+def listener(reactor: object, interface: str = "127.0.0.1", port: int = 4711) -> Listener:
+    """Return a listener."""
+    return Listener(port, factory(), interface=interface, backlog=9, reactor=cast(IReactorTCP, reactor))
 
 
 @pytest.mark.parametrize(("interface", "shown"), [("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")])
@@ -175,3 +176,24 @@ def test_a_description_says_what_comes_before_the_service() -> None:
 def test_an_endpoint_is_checked_without_listening(tmp_path: Path) -> None:
     parse_place(f"unix:{tmp_path}/sock")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("reason", ["another system", "an error"])
+def test_where_the_system_cannot_turn_clients_away_the_listener_closes_at_once(
+    reason: str, reactor: EagerReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = listener(reactor, port=0)
+    service.privilegedStartService()
+    service.startService()
+    [port] = reactor.getReaders()[:1]
+    address = ("127.0.0.1", port.getHost().port)
+    with socket.create_connection(address, PATIENCE) as client:
+        if reason == "another system":
+            monkeypatch.setattr(sys, "platform", "darwin")
+        else:
+            monkeypatch.setattr(closing, "_SO_ATTACH_FILTER", -1)
+        service.stopService()
+        [transport] = [reader for reader in reactor.getReaders() if hasattr(reader, "getTcpNoDelay")]
+        assert transport.getPeer().port == client.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, PATIENCE)
