@@ -11,7 +11,9 @@ import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import processes
 import pytest
 from processes import PASS, PATIENCE, STAMP, Twistd, receive, run_twistd
 
@@ -147,6 +149,75 @@ def test_what_systemd_has_passed_is_said_if_another_socket_is_wanted(tmp_path: P
     done = run_twistd(tmp_path, *arguments, prefix=PASS)
     assert done.returncode == 1
     assert "index=1': systemd has not passed it; it has passed web (see" in done.stderr
+
+
+#: Passes standard input as systemd does, but without a name, which is optional (sd_listen_fds(3)).
+NAMELESS = ("sh", "-c", 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&0 </dev/null', "sh")
+#: Passes standard input to another process.
+FOREIGN = ("sh", "-c", 'export LISTEN_PID=1 LISTEN_FDS=1; exec "$@" 3<&0 </dev/null', "sh")
+
+
+@pytest.mark.parametrize("options", [[], ["--listen=systemd:domain=INET:index=0"]])
+def test_a_passed_socket_needs_no_name(
+    options: list[str], serve: Callable[..., Twistd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "PASS", NAMELESS)
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        service = serve(*options, passed=passed)
+        assert service.output.count("listening on") == 1
+        assert service.port == passed.getsockname()[1]
+
+
+def test_a_socket_passed_to_another_process_is_left_alone(
+    serve: Callable[..., Twistd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "PASS", FOREIGN)
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        service = serve("--port=0", "--interface=127.0.0.1", passed=passed)
+        assert service.output.count("listening on") == 1
+        assert service.port != passed.getsockname()[1]
+
+
+@pytest.mark.parametrize("options", [["--port=0"], ["--listen=tcp:0"]])
+def test_a_passed_socket_that_nothing_would_use_is_refused(options: list[str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        done = run_twistd(
+            tmp_path, "-n", "--pidfile=", "tsserv", *options, prefix=NAMELESS, stdin=passed.fileno()
+        )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "systemd passes sockets that would not be used: systemd:domain=INET:index=0; leave out" in line
+
+
+def accepted() -> socket.socket:
+    """Return the server's end of a connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname(), PATIENCE).close()
+        return server.accept()[0]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        accepted,
+        socket.socket,  # which does not listen
+        Path(os.devnull).open,
+    ],
+    ids=["datagrams", "accepted", "not listening", "not a socket"],
+)
+@pytest.mark.parametrize("options", [[], ["--port=0"], ["--listen=systemd:domain=INET:name=web"]])
+def test_only_listening_stream_sockets_are_taken_from_systemd(
+    options: list[str], make: Callable[[], Any], tmp_path: Path
+) -> None:
+    with make() as passed:
+        done = run_twistd(
+            tmp_path, "-n", "--pidfile=", "tsserv", *options, prefix=PASS, stdin=passed.fileno()
+        )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert "systemd has passed file descriptor 3, which is not a listening stream socket" in line
+    assert done.stdout == ""
 
 
 def test_several_processes_share_a_port(serve: Callable[..., Twistd]) -> None:

@@ -61,9 +61,9 @@ class _Listening(_AbstractServer):
         """
         try:
             super().privilegedStartService()
+            _set_options(self._port.socket)
         except Exception as error:  # what an endpoint raises depends on its kind
             _refuse(self._place, error)
-        _set_options(self._port.socket)
 
     def startService(self) -> None:
         """Log where it listens: which port, if the system chose it."""
