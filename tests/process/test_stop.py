@@ -158,6 +158,17 @@ def test_clients_that_connect_in_the_moment_of_the_stop_are_answered_or_refused(
         assert service.process.wait(PATIENCE) in STOPPED
 
 
+def test_clients_of_a_shared_port_are_answered_while_one_process_stops(serve: Callable[..., Twistd]) -> None:
+    stays = serve("--reuse-port")
+    with Crowd(socket.AF_INET, ("127.0.0.1", stays.port)) as crowd:
+        for _ in range(3):
+            goes = serve("--reuse-port", f"--port={stays.port}")
+            goes.wait_for("connected from", count=20)
+            assert goes.stop() in STOPPED
+        stays.process.send_signal(signal.SIGTERM)
+    assert crowd.lost == []
+
+
 def stalled(service: Twistd) -> socket.socket:
     """Return a client that has sent too much and takes nothing."""
     client = socket.socket()

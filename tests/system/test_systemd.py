@@ -327,6 +327,16 @@ def test_a_restart_loses_nobody(box: Box) -> None:
     assert box.run("journalctl -u tsserv").count("waiting for connection...") == 11
 
 
+def test_a_stop_without_the_socket_answers_or_refuses(box: Box) -> None:
+    box.run("systemctl start tsserv")
+    with Traffic(box) as traffic:
+        for _ in range(5):
+            traffic.wait_for_more()
+            box.run("systemctl restart tsserv")
+        traffic.wait_for_more()
+    assert [wrong for wrong in traffic.wrong if not isinstance(wrong, ConnectionRefusedError)] == []
+
+
 def test_several_processes_share_a_port_and_one_may_go(box: Box) -> None:
     start, take_away = blocks("Under systemd")[-2:]
     box.run(start)

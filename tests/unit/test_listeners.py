@@ -25,7 +25,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.python.systemd import ListenFDs
 
-from tsserv.net import closing
+from tsserv.net import closing, endpoints
 from tsserv.net.endpoints import Place, parse_place
 from tsserv.net.listeners import CannotStart, EndpointListener, Listener
 from tsserv.net.reactor import EagerReactor
@@ -202,11 +202,37 @@ def test_a_socket_of_systemds_is_taken_by_its_name_and_family_only(monkeypatch: 
             parse_place("systemd:domain=INET:name=mail")
 
 
+@pytest.mark.parametrize(
+    ("variables", "names"),
+    [
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=2\0LISTEN_FDNAMES=web:mail\0", {"web": 3, "mail": 4}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=2\0LISTEN_FDNAMES=web\0", {"unknown": 4}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=1\0", {"unknown": 3}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=0\0", {}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=x\0", {}),
+        ("LISTEN_PID=1\0LISTEN_FDS=1\0LISTEN_FDNAMES=web\0", {}),
+        ("\0HOME\0", {}),
+        (None, {}),
+    ],
+)
+def test_names_of_passed_sockets_are_optional(
+    variables: str | None, names: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: Path) -> bytes:
+        if variables is None:
+            raise FileNotFoundError
+        return variables.encode()
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert endpoints._passed().inheritedNamedDescriptors() == names
+
+
 def test_every_address_is_both_families_whatever_the_system_prefers(
     reactor: EagerReactor, start: Callable[[Service], Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def create(_: tcp.Port) -> socket.socket:
         made = socket.socket(socket.AF_INET6)
+        made.setblocking(False)
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as if net.ipv6.bindv6only=1
         return made
 
@@ -229,7 +255,7 @@ def test_where_the_system_cannot_turn_clients_away_the_listener_closes_at_once(
         if reason == "another system":
             monkeypatch.setattr(sys, "platform", "darwin")
         else:
-            monkeypatch.setattr(closing, "_SO_ATTACH_FILTER", -1)
+            monkeypatch.setattr(closing, "_SO_BINDTOIFINDEX", -1)
         service.stopService()
         [transport] = [reader for reader in reactor.getReaders() if hasattr(reader, "getTcpNoDelay")]
         assert transport.getPeer().port == client.getsockname()[1]

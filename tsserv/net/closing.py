@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import array
 import socket
-import struct
 import sys
 
 from twisted.internet import tcp
@@ -12,39 +10,31 @@ from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 
 # Linux: <asm-generic/socket.h>.
-_SO_ATTACH_FILTER = 26
+_SO_BINDTOIFINDEX = 62
 
-# A program of the classic BPF (Linux: Documentation/networking/filter.rst); the data begins with the TCP
-# header, whose flags are byte 13, and SYN in them is 0x02 (RFC 9293, section 3.1).
-_DROP_SYN = b"".join(
-    struct.pack("HBBI", *instruction)
-    for instruction in (
-        (0x30, 0, 0, 13),  # ldb [13]
-        (0x45, 0, 1, 0x02),  # jset #0x02, the next one, else the one after
-        (0x06, 0, 0, 0),  # ret #0: drop it
-        (0x06, 0, 0, 0xFFFFFFFF),  # ret #-1: keep all of it
-    )
-)
+# The index of a network interface; they are counted from 1, and none is ever numbered so high.
+_NOWHERE = 2**31 - 1
 
 # More than any system lets wait for one listener.
 _ALL = 1 << 16
 
 
-def drop_new_clients(listening: socket.socket) -> bool:
+def refuse_new_clients(listening: socket.socket) -> bool:
     """
-    Have the system ignore new clients of a TCP listener, while those in the handshake finish it.
+    Have the system refuse new clients of a TCP listener, while those in the handshake finish it.
 
-    A client that is ignored asks again a second later, and is refused then.
+    A listener that is bound to an interface serves only clients that come in there, and nobody comes in by
+    one that does not exist.  Handshakes that have begun are not bound to it.  Where several processes share
+    the port (``SO_REUSEPORT``), clients of this one's share get no answer, and ask again a second later.
 
-    :return: whether the system can do that; Linux can.
+    A packet filter that drops SYNs would do the same, but needs privileges on newer systems.
+
+    :return: whether the system can do that: Linux can, from 5.7 on.
     """
     if sys.platform != "linux":
         return False
-    program = array.array("B", _DROP_SYN)
-    address, size = program.buffer_info()
     try:
-        # struct sock_fprog: the number of instructions, of eight bytes each, and where they are.
-        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", size // 8, address))
+        listening.setsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX, _NOWHERE)
     except OSError:
         return False
     return True

@@ -20,7 +20,7 @@ from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from tsserv.net.closing import accept_and_close, drop_new_clients
+from tsserv.net.closing import accept_and_close, refuse_new_clients
 from tsserv.net.socketfile import SocketFile
 
 _log = Logger("tsserv")
@@ -84,7 +84,7 @@ class _Listening(_AbstractServer):
 
     def _turn_away(self) -> bool:
         """Let no new client begin to connect; return whether that can be."""
-        return drop_new_clients(self._port.socket)
+        return refuse_new_clients(self._port.socket)
 
 
 class Listener(_Listening, TCPServer):
