@@ -103,9 +103,7 @@ class Options(usage.Options):
         The log file is opened last, so that bad input leaves none, and here, before twistd changes its
         umask and directory.
         """
-        if self["port"] is None and not self["listen"]:
-            self["listen"] = passed_by_systemd()
-            self["port"] = None if self["listen"] else 21567
+        self._use_passed_sockets()
         for option, reason in without_effect(self):
             raise usage.UsageError(f"--{option}: {reason}")
         most = most_connections()
@@ -129,6 +127,23 @@ class Options(usage.Options):
                 raise usage.UsageError(
                     f"--logfile: cannot open {self['logfile']!r}: {error.strerror}"
                 ) from error
+
+    def _use_passed_sockets(self) -> None:
+        """Listen on the sockets that systemd passes, unless asked otherwise; then see that all are used."""
+        try:
+            passed = passed_by_systemd()
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from error
+        if self["port"] is None and not self["listen"]:
+            self["listen"] = passed
+            self["port"] = None if passed else 21567
+        used = {place.passed for place in self["listen"]}
+        # Clients of a socket that nobody listens to would wait for ever.
+        if unused := [place.endpoint for place in passed if place.passed not in used]:
+            raise usage.UsageError(
+                f"systemd passes sockets that would not be used: {', '.join(unused)}; leave out --port and "
+                "--listen, give each of these to --listen too, or disable the socket unit"
+            )
 
     def _credentials(self) -> Credentials | None:
         """Return the files of TLS, read before twistd changes to the user of its --uid."""

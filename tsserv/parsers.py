@@ -14,6 +14,9 @@ INT_MAX = 2**31 - 1
 # Seconds: longer than any timeout needs to be, and within what a reactor can wait for.
 _YEAR = 31536000
 
+# Seconds: all connections are checked several times in each timeout, so a shorter one is a load of its own.
+_SHORTEST = 0.1
+
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """Return a parser of decimal digits, for a number from ``least`` to ``most``."""
@@ -27,10 +30,12 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
 
 
 def seconds(text: str) -> float:
-    """Parse a time in seconds, with or without decimals, from 0 to a year."""
-    if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text) and float(text) <= _YEAR:
-        return float(text)
-    raise ValueError(f"{text!r} is not a number of seconds from 0 to {_YEAR}")
+    """Parse a time in seconds, with or without decimals: 0, or from a tenth to a year."""
+    if re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,10})?", text):
+        value = float(text)
+        if value == 0 or _SHORTEST <= value <= _YEAR:
+            return value
+    raise ValueError(f"{text!r} is not 0 or a number of seconds from {_SHORTEST} to {_YEAR}")
 
 
 def one_of(choices: Collection[str]) -> Callable[[str], str]:

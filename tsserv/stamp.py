@@ -25,8 +25,8 @@ class Stamp:
         with a ``%`` in it.
     :param utc: whether the time is in UTC, not in the server's time zone.
     :param clock: returns the time in seconds since 1970-01-01 00:00 UTC.
-    :raises ValueError: if ``time_format`` is none of these, or gives a newline, ``]``, what cannot be
-        encoded in UTF-8, or a stamp of more than 256 bytes.
+    :raises ValueError: if ``time_format`` is none of these, or gives nothing, a newline, ``]``, what cannot
+        be encoded in UTF-8, or a stamp of more than 256 bytes.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class Stamp:
             stamp = f"[{text}] ".encode()
         except UnicodeEncodeError:
             raise ValueError("cannot be encoded in UTF-8") from None
+        if not text:  # strftime gives up where a width is too large: %9000d
+            raise ValueError("gives nothing")
         if "\n" in text or "]" in text:
             raise ValueError(f"gives {text!r}; a stamp holds no newline and no ']'")
         return stamp

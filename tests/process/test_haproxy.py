@@ -18,7 +18,7 @@ from slow import exchange_slowly
 
 [CONFIGURATION] = blocks("Behind HAProxy", "haproxy")
 [_RUN] = blocks("Behind HAProxy")
-[ENDPOINT] = re.findall(r"twistd -n tsserv --listen (proxy\+tcp:21568.*)\n", _RUN)
+[ENDPOINT] = re.findall(r"twistd -n --pidfile= tsserv --listen (proxy\+tcp:21568.*)\n", _RUN)
 [KEYWORDS] = re.findall(r"server tsserv 127\.0\.0\.1:21568 (.*)\n", CONFIGURATION)
 BOTH_VERSIONS = [KEYWORDS, KEYWORDS.replace("send-proxy-v2", "send-proxy")]
 

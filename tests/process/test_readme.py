@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conftest import program
 from processes import PATIENCE, STAMP, Twistd, receive, wait_until
-from readme import blocks
+from readme import README, blocks
 
 LOGROTATE = Path(__file__).parents[2] / "etc/logrotate.d/tsserv"
 
@@ -29,6 +29,12 @@ def test_run_it(serve: Callable[..., Twistd]) -> None:
     said = service.output.replace(f"127.0.0.1:{service.port}", "")
     ours = r"\[tsserv\S+\] .*"
     assert re.findall(ours, said)[:3] == re.findall(ours, shown)
+
+
+def test_a_service_in_the_foreground_has_no_pid_file() -> None:
+    commands = re.findall(r"twistd -n .*", README.read_text())
+    assert len(commands) == 3
+    assert all(command.startswith("twistd -n --pidfile= tsserv ") for command in commands)
 
 
 def test_tls(tmp_path: Path, serve: Callable[..., Twistd]) -> None:

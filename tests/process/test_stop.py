@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from processes import STAMP, Twistd, receive, wait_until
+from processes import PATIENCE, STAMP, Twistd, receive, wait_until
 
 STOPPED = (0, -signal.SIGTERM)  # twistd ends by the signal that it got; before Twisted 22.10 with status 0
 
@@ -85,6 +85,88 @@ def test_who_has_connected_and_not_been_accepted_is_served(
         assert receive(client, 28)[27:] == b"x"
         client.close()
     assert service.process.wait(30) in STOPPED
+
+
+class Crowd:
+    """Clients that connect, send a line, half-close and read, again and again until they are refused."""
+
+    def __init__(self, family: int, address: str | tuple[str, int]) -> None:
+        self._family = family
+        self._address = address
+        self._threads = [threading.Thread(target=self._go_on) for _ in range(16)]
+        self.answered = 0
+        #: What the others got in place of their answer.
+        self.lost: list[object] = []
+
+    def _go_on(self) -> None:
+        while True:
+            with socket.socket(self._family) as client:
+                client.settimeout(PATIENCE)
+                try:
+                    client.connect(self._address)
+                except (ConnectionRefusedError, FileNotFoundError):
+                    return
+                try:
+                    client.sendall(b"hello\n")
+                    client.shutdown(socket.SHUT_WR)
+                    answer = b""
+                    while piece := client.recv(1 << 16):
+                        answer += piece
+                except OSError as error:
+                    self.lost.append(error)
+                    continue
+                if not re.fullmatch(STAMP.pattern + b"hello\n", answer):
+                    self.lost.append(answer)
+                self.answered += 1
+
+    def __enter__(self) -> Crowd:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--no-eager"],
+        ["--listen=tcp6:0:interface=\\:\\:1"],
+        ["--listen=unix:sock"],
+        ["--listen=unix:sock", "--no-eager"],
+    ],
+)
+def test_clients_that_connect_in_the_moment_of_the_stop_are_answered_or_refused(
+    options: list[str], serve: Callable[..., Twistd], tmp_path: Path
+) -> None:
+    for _ in range(3):
+        service = serve(*options)
+        family: int = socket.AF_INET
+        address: str | tuple[str, int] = ("127.0.0.1", service.port)
+        if "tcp6" in str(options):
+            family = socket.AF_INET6
+            address = ("::1", int(service.wait_for(r"listening on \[::1\]:(\d+)\n")[1]))
+        elif "unix" in str(options):
+            family, address = socket.AF_UNIX, str(tmp_path / "sock")
+        with Crowd(family, address) as crowd:
+            wait_until(lambda: crowd.answered >= 200, "a crowd")
+            service.process.send_signal(signal.SIGTERM)
+        assert crowd.lost == []
+        assert service.process.wait(PATIENCE) in STOPPED
+
+
+def test_clients_of_a_shared_port_are_answered_while_one_process_stops(serve: Callable[..., Twistd]) -> None:
+    stays = serve("--reuse-port")
+    with Crowd(socket.AF_INET, ("127.0.0.1", stays.port)) as crowd:
+        for _ in range(3):
+            goes = serve("--reuse-port", f"--port={stays.port}")
+            goes.wait_for("connected from", count=20)
+            assert goes.stop() in STOPPED
+        stays.process.send_signal(signal.SIGTERM)
+    assert crowd.lost == []
 
 
 def stalled(service: Twistd) -> socket.socket:

@@ -30,14 +30,14 @@ def environment() -> Mapping[str, str]:
 
 
 def run_twistd(
-    folder: Path, *arguments: str, prefix: tuple[str, ...] = ()
+    folder: Path, *arguments: str, prefix: tuple[str, ...] = (), stdin: int = subprocess.DEVNULL
 ) -> subprocess.CompletedProcess[str]:
     """Run a ``twistd`` that ends at once, as it does with bad arguments or when it goes to the background."""
     return subprocess.run(
         [*prefix, TWISTD, *arguments],
         cwd=folder,
         env=environment(),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         capture_output=True,
         text=True,
         timeout=PATIENCE,

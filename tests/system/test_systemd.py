@@ -238,6 +238,26 @@ def test_a_bad_option_is_one_line_and_no_loop(box: Box) -> None:
     assert "'words'" in line
 
 
+def test_a_port_beside_the_socket_is_one_line(box: Box) -> None:
+    box.run("echo 'TSSERV_OPTIONS=--port 8000' >/etc/default/tsserv")
+    box.run("systemctl start tsserv.socket")
+    assert "failed" in box.run("systemctl start tsserv", check=False)
+    assert (shown(box, "ActiveState"), shown(box, "NRestarts")) == ("failed", "0")
+    [line] = box.run("journalctl --output=cat SYSLOG_IDENTIFIER=twistd").splitlines()
+    assert "systemd passes sockets that would not be used: systemd:domain=INET6:index=0; " in line
+
+
+@pytest.mark.parametrize("place", ["--interface ::", "--listen tcp6:21567"])
+def test_every_address_is_both_families_where_ipv6_sockets_are_for_ipv6_only(box: Box, place: str) -> None:
+    box.run(f"echo 'TSSERV_OPTIONS={place}' >/etc/default/tsserv")
+    box.run("sysctl -q net.ipv6.bindv6only=1")
+    try:
+        box.run("systemctl restart tsserv")
+        assert_serves(box)  # over IPv4
+    finally:
+        box.run("sysctl -q net.ipv6.bindv6only=0")
+
+
 def test_clients_do_not_wait_for_a_service_that_cannot_start(box: Box) -> None:
     """Whoever connects starts it, again and again, up to the limit."""
     drop_in(box, "[Unit]\nStartLimitIntervalSec=infinity\nStartLimitBurst=3")
@@ -305,6 +325,16 @@ def test_a_restart_loses_nobody(box: Box) -> None:
         traffic.wait_for_more()
     assert traffic.wrong == []
     assert box.run("journalctl -u tsserv").count("waiting for connection...") == 11
+
+
+def test_a_stop_without_the_socket_answers_or_refuses(box: Box) -> None:
+    box.run("systemctl start tsserv")
+    with Traffic(box) as traffic:
+        for _ in range(5):
+            traffic.wait_for_more()
+            box.run("systemctl restart tsserv")
+        traffic.wait_for_more()
+    assert [wrong for wrong in traffic.wrong if not isinstance(wrong, ConnectionRefusedError)] == []
 
 
 def test_several_processes_share_a_port_and_one_may_go(box: Box) -> None:

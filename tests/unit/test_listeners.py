@@ -17,12 +17,15 @@ import pytest
 from processes import PATIENCE
 from twisted.application.internet import TCPServer
 from twisted.application.service import Service
+from twisted.internet import tcp
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IReactorCore, IReactorTCP
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
+from twisted.python.systemd import ListenFDs
 
+from tsserv.net import closing, endpoints
 from tsserv.net.endpoints import Place, parse_place
 from tsserv.net.listeners import CannotStart, EndpointListener, Listener
 from tsserv.net.reactor import EagerReactor
@@ -62,7 +65,7 @@ def reactor() -> Iterator[EagerReactor]:
     """Return an eager reactor over a reactor in memory."""
     reactor = EagerReactor(MemoryReactorClock())
     yield reactor
-    reactor.advance(0)  # listeners that have been stopped
+    reactor.advance(1)  # listeners that have been stopped
     reactor.connectionLost(Failure(ConnectionDone()))
 
 
@@ -71,9 +74,9 @@ def factory() -> Factory:
     return Factory.forProtocol(Protocol)
 
 
-def listener(reactor: MemoryReactorClock, interface: str = "127.0.0.1") -> Listener:
-    """Return a listener on port 4711."""
-    return Listener(4711, factory(), interface=interface, backlog=9, reactor=reactor)
+def listener(reactor: object, interface: str = "127.0.0.1", port: int = 4711) -> Listener:
+    """Return a listener."""
+    return Listener(port, factory(), interface=interface, backlog=9, reactor=cast(IReactorTCP, reactor))
 
 
 @pytest.mark.parametrize(("interface", "shown"), [("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")])
@@ -153,7 +156,17 @@ def test_as_many_may_wait_as_the_description_or_else_the_option_says(
         ("tcp:x", "not an endpoint: invalid literal for int() with base 10: 'x'"),
         ("tcp", "not an endpoint: missing 1 required positional argument: 'port'"),
         ("tcp:1:speed=9", "not an endpoint: got an unexpected keyword argument 'speed'"),
-        ("pigeon:1", "not an endpoint: Unknown endpoint type: 'pigeon'"),
+        *(
+            (place, "not an endpoint of one of these kinds: tcp, tcp6, unix, systemd")
+            for place in ("pigeon:1", "stdio:", "fd:fileno=0", "", "21567")
+        ),
+        *(
+            (
+                place,
+                r"not an endpoint: has too many parts; a colon in a value is written \: as in tcp6:21567:",
+            )
+            for place in ("tcp:0:interface=::1", "tcp6:0:interface=2001:db8::5", "unix:a:b:c:d:e")
+        ),
         ("systemd:domain=INET:index=0", "systemd has not passed it; it has passed nothing"),
         ("ssl:443", "Twisted's ssl: loses answers to clients that half-close; use tls+tcp:"),
         ("haproxy:tcp:1", "Twisted's haproxy: loses answers to clients that half-close; use proxy+tcp:"),
@@ -168,10 +181,83 @@ def test_a_description_says_what_comes_before_the_service() -> None:
     assert parse_place("tcp:0") == Place(proxy=False, tls=False, endpoint="tcp:0")
     assert parse_place("proxy+unix:proxy+sock") == Place(proxy=True, tls=False, endpoint="unix:proxy+sock")
     assert parse_place("proxy+tls+tcp6:0") == Place(proxy=True, tls=True, endpoint="tcp6:0")
-    with pytest.raises(ValueError, match="not an endpoint: Unknown endpoint type: 'proxy\\+tcp'"):
+    with pytest.raises(ValueError, match="not an endpoint of one of these kinds"):
         parse_place("proxy+proxy+tcp:0")
 
 
 def test_an_endpoint_is_checked_without_listening(tmp_path: Path) -> None:
     parse_place(f"unix:{tmp_path}/sock")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_socket_of_systemds_is_taken_by_its_name_and_family_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as passed:
+        fd = passed.fileno()
+        monkeypatch.setattr("tsserv.net.endpoints._SystemdParser._sddaemon", ListenFDs([fd], ["web"]))
+        text = "systemd:domain=INET:name=web"
+        assert parse_place(f"tls+{text}") == Place(proxy=False, tls=True, endpoint=text, passed=fd)
+        with pytest.raises(ValueError, match=r"its domain is INET$"):
+            parse_place("systemd:domain=INET6:index=0")
+        with pytest.raises(ValueError, match=r"systemd has not passed it; it has passed web$"):
+            parse_place("systemd:domain=INET:name=mail")
+
+
+@pytest.mark.parametrize(
+    ("variables", "names"),
+    [
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=2\0LISTEN_FDNAMES=web:mail\0", {"web": 3, "mail": 4}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=2\0LISTEN_FDNAMES=web\0", {"unknown": 4}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=1\0", {"unknown": 3}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=0\0", {}),
+        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=x\0", {}),
+        ("LISTEN_PID=1\0LISTEN_FDS=1\0LISTEN_FDNAMES=web\0", {}),
+        ("\0HOME\0", {}),
+        (None, {}),
+    ],
+)
+def test_names_of_passed_sockets_are_optional(
+    variables: str | None, names: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(_: Path) -> bytes:
+        if variables is None:
+            raise FileNotFoundError
+        return variables.encode()
+
+    monkeypatch.setattr(Path, "read_bytes", read)
+    assert endpoints._passed().inheritedNamedDescriptors() == names
+
+
+def test_every_address_is_both_families_whatever_the_system_prefers(
+    reactor: EagerReactor, start: Callable[[Service], Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(_: tcp.Port) -> socket.socket:
+        made = socket.socket(socket.AF_INET6)
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as if net.ipv6.bindv6only=1
+        return made
+
+    monkeypatch.setattr(tcp.Port, "createInternetSocket", create)
+    start(listener(reactor, "::", port=0))
+    [port] = reactor.getReaders()[:1]
+    socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE).close()
+
+
+@pytest.mark.parametrize("reason", ["another system", "an error"])
+def test_where_the_system_cannot_turn_clients_away_the_listener_closes_at_once(
+    reason: str, reactor: EagerReactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = listener(reactor, port=0)
+    service.privilegedStartService()
+    service.startService()
+    [port] = reactor.getReaders()[:1]
+    address = ("127.0.0.1", port.getHost().port)
+    with socket.create_connection(address, PATIENCE) as client:
+        if reason == "another system":
+            monkeypatch.setattr(sys, "platform", "darwin")
+        else:
+            monkeypatch.setattr(closing, "_SO_BINDTOIFINDEX", -1)
+        service.stopService()
+        [transport] = [reader for reader in reactor.getReaders() if hasattr(reader, "getTcpNoDelay")]
+        assert transport.getPeer().port == client.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, PATIENCE)

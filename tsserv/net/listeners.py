@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import socket
 import sys
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, NoReturn
 
 from twisted.application.internet import TCPServer, _AbstractServer
+from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorCore, IReactorTCP
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from tsserv.net.closing import accept_and_close, refuse_new_clients
+from tsserv.net.socketfile import SocketFile
 
 _log = Logger("tsserv")
 
 # Linux: include/uapi/asm-generic/socket.h.
 _SO_PASSRIGHTS = 83
+
+# How long clients that have begun to connect may take to finish the handshake, in seconds.
+_ROUND_TRIP = 0.2
 
 
 class CannotStart(SystemExit, Exception):
@@ -44,8 +52,6 @@ class _Listening(_AbstractServer):
     _port: Any
     #: Where it is asked to listen, for messages.
     _place: str
-    #: How many connections may wait to be accepted.
-    _backlog: int
 
     def privilegedStartService(self) -> None:
         """
@@ -55,25 +61,30 @@ class _Listening(_AbstractServer):
         """
         try:
             super().privilegedStartService()
+            _set_options(self._port.socket)
         except Exception as error:  # what an endpoint raises depends on its kind
             _refuse(self._place, error)
-        _set_options(self._port.socket)
 
     def startService(self) -> None:
         """Log where it listens: which port, if the system chose it."""
         super().startService()
         _log.info("listening on {place}", place=_shown(self._port.getHost()))
 
-    def stopService(self) -> Deferred[None]:
+    def stopService(self) -> Deferred[None] | None:
         """
-        Stop listening, after serving the clients that the system has connected and that wait to be accepted.
+        Stop listening, and serve every client that the system has connected.
 
-        :return: fires when the port is closed.
+        :return: fires when the port is closed; ``None`` if it is.
         """
-        self._port.numberAccepts = self._backlog
-        self._port.doRead()
-        stopped: Deferred[None] = super().stopService()
-        return stopped
+        Service.stopService(self)
+        if self._turn_away():
+            return deferLater(self._port.reactor, _ROUND_TRIP, accept_and_close, self._port)
+        accept_and_close(self._port)
+        return None
+
+    def _turn_away(self) -> bool:
+        """Let no new client begin to connect; return whether that can be."""
+        return refuse_new_clients(self._port.socket)
 
 
 class Listener(_Listening, TCPServer):
@@ -92,7 +103,6 @@ class Listener(_Listening, TCPServer):
     ) -> None:
         super().__init__(port, factory, interface=interface, backlog=backlog, reactor=reactor)
         self._place = _host_port(interface, port)
-        self._backlog = backlog
 
 
 class EndpointListener(_Listening):
@@ -111,18 +121,30 @@ class EndpointListener(_Listening):
         self._place = description
         self._factory = factory
         self._backlog = backlog
+        self._file: SocketFile | None = None
+        if isinstance(self._endpoint, UNIXServerEndpoint):
+            self._file = SocketFile(self._endpoint._address)
+            self._endpoint._wantPID = False
 
     def _getPort(self) -> Port:
         listened: list[Port | Failure] = []
-        self._endpoint.listen(self._factory).addBoth(listened.append)
-        [port] = listened  # none of the endpoints for streams waits for anything
-        if isinstance(port, Failure):
-            port.raiseException()
+        with self._file.taken_over() if self._file else nullcontext():
+            self._endpoint.listen(self._factory).addBoth(listened.append)
+            [port] = listened  # none of these endpoints waits for anything
+            if isinstance(port, Failure):
+                port.raiseException()
         # Twisted's endpoints let 50 wait, and a burst of 5,000 takes a minute to come in; systemd's own
         # sockets have what their unit says.
         if "backlog=" not in self._place and not self._place.startswith("systemd:"):
             port.socket.listen(self._backlog)
         return port
+
+    def _turn_away(self) -> bool:
+        if self._file:
+            self._file.remove()
+            return True
+        # What is done to a socket of systemd's would be done to the next service too, for which clients wait.
+        return not self._place.startswith("systemd:") and super()._turn_away()
 
 
 def _set_options(listening: socket.socket) -> None:

@@ -92,6 +92,8 @@ class EagerPort(_ReportsErrors):
     def createInternetSocket(self) -> socket.socket:
         """Return a socket to listen on."""
         made: socket.socket = super().createInternetSocket()
+        if made.family == socket.AF_INET6:  # "::" is IPv4 too, whatever net.ipv6.bindv6only says (ip(7))
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         if self.reuse_port:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         return made
