@@ -278,8 +278,8 @@ def test_a_client_that_vanishes_between_two_turns_is_forgotten(
     assert len(client.service.connections) == 0
 
 
-def test_nothing_is_answered_after_the_close_notify_of_the_service(
-    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_decrypted_after_the_close_notify_of_the_service(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
     make_time_pass(client, monkeypatch)
     for _ in range(100):
@@ -291,6 +291,7 @@ def test_nothing_is_answered_after_the_close_notify_of_the_service(
     client.take()
     assert client.received in [(NOW + b"x") * count for count in range(1, 10)]
     assert client.ended
+    assert not logged
     assert client.client.socket.closed == "orderly"
 
 
