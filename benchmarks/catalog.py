@@ -18,6 +18,9 @@ BEFORE = "before"
 
 Command = tuple[str, ...]
 
+_FOREGROUND = ("-n", "--pidfile=")  # twistd's own options
+_PORT = ("--port=0", "--interface=127.0.0.1")
+
 
 @dataclass(frozen=True)
 class Server:
@@ -25,7 +28,15 @@ class Server:
     A server that is measured.
 
     :param name: in tables and charts, and for ``--servers``.
-    :param commands: the command that starts it, by service: see :data:`measures.SERVICES`.
+    :param commands: the commands that start it, by service:
+
+        - ``"chunks"``: a stamp before each chunk;
+        - ``"lines"``: a stamp before each line;
+        - ``"tls"``: chunks over TLS;
+        - ``"unlogged"`` and ``"unlogged tls"``: chunks, without a log of connections;
+        - ``"proxy"``: chunks, after a PROXY header;
+        - ``"timer"``: chunks, and a timer that prints how late it fires;
+        - ``"twistd"``: chunks, in a ``twistd`` without pyOpenSSL.
     :param needs: a Python package or a program without which it does not work.
     """
 
@@ -51,21 +62,18 @@ def _python(*words: str) -> Command:
     return (sys.executable, *words)
 
 
-def _twistd(twistd: Path, *words: str) -> Command:
-    return (str(twistd), "-n", "--pidfile=", *words)
-
-
 def _tsserv(twistd: Path, certificate: Path, *options: str) -> dict[str, Command]:
     """Return the commands of the installation that this ``twistd`` belongs to."""
-    service = ("tsserv", *options)
-    plain = _twistd(twistd, *service, "--port=0", "--interface=127.0.0.1")
-    tls = _twistd(twistd, *service, "--listen=tls+tcp:0:interface=127.0.0.1", f"--certificate={certificate}")
+    python = str(twistd.with_name("python"))
+    service = (*_FOREGROUND, "tsserv", *options)
+    tls = ("--listen=tls+tcp:0:interface=127.0.0.1", f"--certificate={certificate}")
     return {
-        "chunks": plain,
-        "lines": (*plain, "--framing=line"),
-        "tls": tls,
-        "timer": (str(twistd.with_name("python")), "tsserv_lag.py", *options),
-        "twistd": plain,
+        "chunks": (str(twistd), *service, *_PORT),
+        "lines": (str(twistd), *service, *_PORT, "--framing=line"),
+        "tls": (str(twistd), *service, *tls),
+        "proxy": (str(twistd), *service, "--listen=proxy+tcp:0:interface=127.0.0.1"),
+        "timer": (python, "tsserv_lag.py", *options),
+        "twistd": (python, "twistd.py", *service, *_PORT),
     }
 
 
@@ -122,7 +130,10 @@ def servers(epoll: Path, certificate: Path, before: Path | None = None) -> list[
         Server("socketserver", {"chunks": _python("socketserver_threads.py")}),
         Server(
             "textbook",
-            {"chunks": _python("textbook.py"), "twistd": _twistd(twistd, "-y", "textbook.tac")},
+            {
+                "chunks": _python("textbook.py"),
+                "twistd": _python("twistd.py", *_FOREGROUND, "-y", "textbook.tac"),
+            },
         ),
         Server("textbook on uvloop", {"chunks": _python("textbook.py", "uvloop")}, needs="uvloop"),
         Server("textbook over ssl:", {"tls": _python("textbook.py", "tls", pem)}, needs="OpenSSL"),

@@ -112,9 +112,10 @@ def _bars(panels: Sequence[Sequence[Result]]) -> Canvas:
 def _spread(medians: Sequence[tuple[float, Sequence[float]]]) -> list[list[float]]:
     """Return how far the quartiles of some values are below and above their medians."""
     bounds = [(median, *quartiles(values)) for median, values in medians]
+    # Rounding may put a quartile on the wrong side, which matplotlib refuses.
     return [
-        [median - lower for median, lower, _ in bounds],
-        [upper - median for median, _, upper in bounds],
+        [max(0.0, median - lower) for median, lower, _ in bounds],
+        [max(0.0, upper - median) for median, _, upper in bounds],
     ]
 
 

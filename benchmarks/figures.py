@@ -39,9 +39,11 @@ def rate(title: str, unit: str, of: str) -> Figure:
     return Figure("rate", title, unit, lambda reading: reading[of] / reading["seconds"])
 
 
-def milliseconds(name: str, title: str, of: str) -> Figure:
-    """Return a time that was read, in milliseconds."""
-    return Figure(name, title, "ms", lambda reading: reading[of] * 1e3)
+def milliseconds(name: str, title: str, of: str, limit: float | None = None) -> Figure:
+    """Return a time that was read, in milliseconds; ``limit`` is in seconds."""
+    return Figure(
+        name, title, "ms", lambda reading: reading[of] * 1e3, None if limit is None else limit * 1e3
+    )
 
 
 def until(event: str, title: str, limit: float) -> Figure:
@@ -93,6 +95,15 @@ def lag() -> tuple[Figure, ...]:
     return (
         milliseconds("p50", "Lag of the reactor, median", "lag_p50"),
         milliseconds("most", "Lag of the reactor, longest", "lag_most"),
+    )
+
+
+def attack(name: str, limit: float) -> tuple[Figure, ...]:
+    """Return the figures of greedy clients and of a polite one, which waits at most ``limit`` seconds."""
+    return (
+        cpu(f"{name}: server CPU for each kilobyte", "µs", 1e9, "bytes"),
+        milliseconds("p50", f"{name}: latency of a polite client, median", "p50", limit),
+        milliseconds("p99", f"{name}: latency of a polite client, 99 % of messages", "p99", limit),
     )
 
 

@@ -8,22 +8,24 @@ from dataclasses import dataclass
 import figures
 from figures import Figure
 
-#: The services that measures ask for; a server has a command for each that it offers.
-SERVICES = {
-    "chunks": "a stamp before each chunk",
-    "lines": "a stamp before each line",
-    "tls": "a stamp before each chunk, over TLS",
-    "unlogged": "chunks, without a log of connections",
-    "unlogged tls": "the same over TLS",
-    "timer": "chunks, and a timer that prints how late it fires",
-    "twistd": "chunks, started by twistd",
-}
-
 #: The most connections that are open at once.
 MOST_OPEN = 18000
 
 _SIZE = 32  # bytes of a message, in measures that do not depend on it
 _IN_FLIGHT = 10  # messages without an answer, in measures of many connections that are mostly idle
+
+# What greedy clients send: the name of the measure, the service, the load generator's name, and the title.
+_ATTACKS = (
+    ("chunks", "chunks", "one-byte", "Chunks of one byte"),
+    ("reset", "chunks", "reset", "One byte and a reset"),
+    ("newlines", "lines", "newlines", "Newlines"),
+    ("proxy", "proxy", "header", "Bad PROXY headers"),
+    ("records", "tls", "one-byte", "TLS records of one byte"),
+    ("x25519", "tls", "x25519", "TLS hellos for X25519"),
+    ("p384", "tls", "p384", "TLS hellos for P-384"),
+    ("p521", "tls", "p521", "TLS hellos for P-521"),
+    ("ffdhe8192", "tls", "ffdhe8192", "TLS hellos for ffdhe8192"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,9 @@ class Measure:
     :param name: for ``--only``.
     :param loads: arguments of the load generator, by the name of the load.
     :param figures: what follows from the readings of each load.
-    :param services: what a server has to do: one of these, the first that it offers.
-    :param warm_up: arguments of a load for each new server, whose readings are not used; none without any.
-    :param alone: whether the other servers must not run at the same time.
+    :param services: a server takes part with the first of these that it offers: see :class:`catalog.Server`.
+    :param warm_up: arguments of a load that each new server has first; its readings are not used.
+    :param alone: whether each load needs a new server, and no other server may run at the same time.
     """
 
     name: str
@@ -66,6 +68,7 @@ def measures(*, quick: bool, most: int) -> list[Measure]:
     """
     seconds = 0.05 if quick else 0.7
     lag_seconds = 0.2 if quick else seconds  # time for some ticks
+    attack_seconds = seconds if quick else 1.0
     limit = 2.0 if quick else 5.0
     many = min(500 if quick else 5000, most)
     most_open = min(500 if quick else MOST_OPEN, most)
@@ -145,5 +148,19 @@ def measures(*, quick: bool, most: int) -> list[Measure]:
             {f"{tls_megabytes:,} MB": ("transfer", tls_megabytes)},
             figures.transfer("TLS: "),
             ("tls",),
+        ),
+        *(
+            Measure(
+                f"attack-{name}",
+                {
+                    _plural(count): ("attack", kind, count, attack_seconds, limit)
+                    for count in ((10,) if quick else (1, 100, min(900, most)))
+                },
+                figures.attack(title, limit),
+                (service,),
+                warm_up=(),
+                alone=True,
+            )
+            for name, service, kind, title in _ATTACKS
         ),
     ]

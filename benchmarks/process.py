@@ -13,7 +13,8 @@ from pathlib import Path
 from catalog import Command
 
 _SERVERS = Path(__file__).with_name("servers")
-_PATIENCE = 30.0  # seconds for a server to start or end
+_PATIENCE = 30.0  # seconds for a server to start
+_END = 5.0  # seconds for a server to end by itself
 _POLL = 0.002  # seconds between two looks at a server that starts
 
 # Twisted's TCPServer logs "Factory starting on PORT".
@@ -101,10 +102,10 @@ class RunningServer:
         return [float(lag) for lag, at in ticks if float(at) >= since]
 
     def end(self) -> None:
-        """End it."""
+        """End it, by force if it does not end by itself."""
         self._process.terminate()
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(_END)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

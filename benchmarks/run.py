@@ -45,7 +45,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
     names = [measure.name for measure in measures(quick=True, most=10000)]
-    parser.add_argument("--only", metavar="A,B", help=f"only these measures: {', '.join(names)}")
+    parser.add_argument(
+        "--only",
+        metavar="A,B",
+        help=f"only these measures: {', '.join(names)}; tls and attack are all whose names begin so",
+    )
     names = [server.name for server in servers(Path(), Path())]
     parser.add_argument(
         "--servers", metavar="A,B", help=f"only {BASELINE} and these servers: {', '.join(names)}"
@@ -103,8 +107,9 @@ def choose_measures(chosen: argparse.Namespace) -> list[Measure]:
             file=sys.stderr,
         )
     if chosen.only is not None:
-        names = chosen_names("--only", chosen.only, [measure.name for measure in wanted])
-        wanted = [measure for measure in wanted if measure.name in names]
+        known = {measure.name: {measure.name, measure.name.partition("-")[0]} for measure in wanted}
+        names = chosen_names("--only", chosen.only, sorted(set().union(*known.values())))
+        wanted = [measure for measure in wanted if known[measure.name] & names]
     if any(measure.needs_tls for measure in wanted) and (missing := build.missing_for_tls()):
         print(f"TLS is left out: it needs {missing} (a package of Debian)", file=sys.stderr)
         wanted = [measure for measure in wanted if not measure.needs_tls]

@@ -86,11 +86,14 @@ def measure_all(
             first = turn % len(taking_part)  # another server is the first in each round
             order = taking_part[first:] + taking_part[:first]
             program = tls if measure.needs_tls else plain
-            for group in [[server] for server in order] if measure.alone else [order]:
+            groups = [(order, list(measure.loads.items()))]
+            if measure.alone:
+                groups = [([server], [item]) for item in measure.loads.items() for server in order]
+            for group, loads in groups:
                 with running(group, measure.services, server_core, folder) as processes:
                     for name in processes if measure.warm_up else ():
                         load(program, load_core, processes[name], measure.warm_up, f"{name}, warm-up")
-                    for (point, words), name in itertools.product(measure.loads.items(), processes):
+                    for (point, words), name in itertools.product(loads, processes):
                         what = f"{measure.name}, {point}: {name}"
                         bar.set_description(what, refresh=on_screen)
                         reading = load(program, load_core, processes[name], words, what)

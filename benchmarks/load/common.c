@@ -98,6 +98,17 @@ uint64_t chance(void)
     return state;
 }
 
+static int ascending(const void *left, const void *right)
+{
+    float difference = *(const float *)left - *(const float *)right;
+    return (difference > 0) - (difference < 0);
+}
+
+void sort_latencies(float *latencies, size_t count)
+{
+    qsort(latencies, count, sizeof *latencies, ascending);
+}
+
 char *random_letters(size_t size)
 {
     char *letters = malloc(size);

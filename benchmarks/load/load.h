@@ -34,6 +34,9 @@ long server_memory(void);
 /* A pseudo-random number; every run has the same sequence. */
 uint64_t chance(void);
 
+/* Sort in ascending order. */
+void sort_latencies(float *latencies, size_t count);
+
 /* Return so many random lower-case letters and digits. */
 char *random_letters(size_t size);
 
@@ -67,6 +70,10 @@ ssize_t stream_receive(struct stream *stream, char *data, size_t room);
 
 void stream_close(struct stream *stream);
 
+/* Write to data what goes over the wire for bytes sent one at a time: one byte, or many TLS records of one
+   byte.  Return its length, at most 64 KiB. */
+size_t stream_one_byte(struct stream *stream, char *data);
+
 /* wait.c: one connection alone. */
 
 /* Open a connection, and wait until data may be sent. */
@@ -84,5 +91,6 @@ void measure_memory(int connections, size_t size);
 void measure_start(size_t size);
 void measure_lines(size_t size, double seconds);
 void measure_transfer(size_t megabytes);
+void measure_attack(const char *kind, int clients, double seconds, double limit);
 
 #endif

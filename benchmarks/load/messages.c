@@ -5,12 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static int ascending(const void *left, const void *right)
-{
-    float difference = *(const float *)left - *(const float *)right;
-    return (difference > 0) - (difference < 0);
-}
-
 /* Keep in_flight messages on their way; the connection that has waited longest sends the next. */
 void measure_messages(int count, int in_flight, size_t size, double seconds)
 {
@@ -62,7 +56,7 @@ void measure_messages(int count, int in_flight, size_t size, double seconds)
         send_message(waiting[first]);
         first = (first + 1) % count;
     }
-    qsort(latencies, messages, sizeof *latencies, ascending);
+    sort_latencies(latencies, messages);
     printf("{\"messages\": %zu, \"from\": %.6f, \"seconds\": %.6f, \"cpu\": %.9f, "
            "\"p50\": %.7f, \"p99\": %.7f, \"p999\": %.7f}\n",
            messages, from, to - from, cpu, latencies[messages / 2],

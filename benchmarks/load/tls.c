@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define RECORDS 1000  /* of one byte, each of which takes 23 bytes */
+
 static SSL_CTX *context;
 
 static void prepare_context(void)
@@ -72,6 +74,18 @@ ssize_t stream_receive(struct stream *stream, char *data, size_t room)
     if (result == 1)
         return (ssize_t)length;
     return must_wait(stream, result) ? -1 : 0;
+}
+
+size_t stream_one_byte(struct stream *stream, char *data)
+{
+    BIO *records = BIO_new(BIO_s_mem());
+    size_t sent;
+    if (records == NULL)
+        fail("out of memory");
+    SSL_set0_wbio(stream->tls, records);
+    for (int i = 0; i < RECORDS; i++)
+        SSL_write_ex(stream->tls, "x", 1, &sent);
+    return (size_t)BIO_read(records, data, 1 << 16);
 }
 
 void stream_close(struct stream *stream)

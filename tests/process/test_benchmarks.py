@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -112,6 +113,47 @@ def test_a_ratio_is_that_of_one_round() -> None:
     figure = Figure("cpu", "CPU", "µs", lambda reading: reading["cpu"])
     result = Result("messages", "1 connection", figure, "peer", (2.0, 30.0, 4.0), (1.0, 10.0, 1.0))
     assert str(result) == "3.00 (4.00 µs)"
+
+
+class Handler(socketserver.BaseRequestHandler):
+    """Answers each chunk with ``answer``."""
+
+    answer: Answer
+
+    def handle(self) -> None:
+        while data := self.request.recv(65536):
+            self.request.sendall(self.answer(data, data))
+
+
+@pytest.mark.parametrize("kind", ["one-byte", "reset"])
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (lambda self, data, first: stamp() + data, ""),
+        (lambda self, data, first: stamp() + data.upper(), "wrong answer: not the bytes that were sent\n"),
+    ],
+)
+def test_a_polite_client_is_answered_beside_greedy_ones(
+    load: Path, kind: str, answer: Answer, complaint: str
+) -> None:
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Connections are reset."""
+
+    handler = type("AnsweringHandler", (Handler,), {"answer": answer})
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        done = subprocess.run(
+            [load, str(server.server_address[1]), str(os.getpid()), "attack", kind, "2", "0.1", "5"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        server.shutdown()
+    assert done.stderr == complaint
+    assert bool(complaint) or json.loads(done.stdout)["bytes"] > 1
 
 
 def test_all_processes_of_a_server_are_counted(load: Path) -> None:
