@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from catalog import BASELINE
 from matplotlib.figure import Figure as Canvas
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from peers import US
-from results import Result, number
+from results import Result, number, quartiles
 
-# With a background of its own a chart is readable on light and on dark pages.
+# A chart with its own background is readable on light and on dark pages.
 _STYLE: Any = {
     "figure.facecolor": "white",
     "font.family": "sans-serif",
@@ -22,28 +23,39 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
-_OUR_COLOUR, _COLOUR = "#1f6feb", "#a3adb8"
-_LINES = ("#57606a", _OUR_COLOUR, "#54aeff", "#1a7f37", "#bf3989", "#e16f24", "#8250df", "#9a6700", "#cf222e")
+_BASELINE_COLOUR, _COLOUR, _SPREAD_COLOUR = "#1f6feb", "#a3adb8", "#24292f"
+_LINES = (
+    *("#57606a", _BASELINE_COLOUR, "#54aeff", "#1a7f37", "#bf3989", "#e16f24", "#8250df", "#9a6700"),
+    *("#cf222e", "#1b7c83", "#0a3069"),
+)
 
-#: Bar charts: the file, and the measure and figures that it shows, some of them at one point only.
+#: Bar charts: the file, its measure and figures, and a part of the names of the loads that it shows.
 _BARS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("message", "messages", ("cpu",), "50 connections, 32 bytes"),
     ("cpu", "messages", ("cpu",), ""),
     ("rate", "messages", ("rate",), ""),
     ("latency", "messages", ("p50", "p99", "p99.9"), "50 connections, 32 bytes"),
     ("lines", "lines", ("cpu",), ""),
+    ("transfer", "transfer", ("cpu",), ""),
     ("memory", "memory", ("bytes",), ""),
     ("churn", "churn", ("cpu",), ""),
     ("burst", "burst", ("connected", "answered"), ""),
     ("lag", "lag", ("p50", "most"), ""),
+    ("stall", "stall", ("most",), ""),
+    ("start", "start", ("start", "cpu", "bytes"), ""),
+    ("tls-messages", "tls-messages", ("cpu",), ""),
+    ("tls-churn", "tls-churn", ("cpu",), ""),
+    ("tls-memory", "tls-memory", ("bytes",), ""),
+    ("tls-transfer", "tls-transfer", ("cpu",), ""),
 )
 
 
 def draw(found: Sequence[Result], caption: str, folder: Path) -> None:
     """
-    Write a chart into ``folder`` for everything that ``found`` has.
+    Write the charts of everything in ``found``.
 
     :param caption: the small print of each chart.
+    :param folder: the directory of the charts.
     """
     with matplotlib.rc_context(_STYLE):
         for name, measure, figures, point in _BARS:
@@ -64,24 +76,26 @@ def _save(canvas: Canvas, caption: str, path: Path) -> None:
 
 
 def _canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Canvas, list[Any]]:
-    """Return a canvas of so many inches, with room for the caption, and its panels."""
-    # On the left, room for fonts that are wider than the one it is drawn with.
+    """Return a canvas of so many inches with room for the caption, and its panels."""
+    # The space on the left is for fonts that are wider than the one used here.
     layout = ConstrainedLayoutEngine(rect=(0.02, 0.35 / height, 0.98, 1 - 0.35 / height))
     canvas = Canvas(figsize=(width, height), layout=layout)
     return canvas, list(canvas.subplots(rows, columns, squeeze=False).flat)
 
 
 def _bars(panels: Sequence[Sequence[Result]]) -> Canvas:
-    """Draw a bar for each peer: how many times tsserv's its figure is."""
+    """Draw a bar for each server: its figure as a multiple of tsserv's, with the quartiles as a thin line."""
     columns = 3 if len(panels) % 3 == 0 else min(2, len(panels))
     rows = -(-len(panels) // columns)
     canvas, axes = _canvas(9, 0.6 + rows * (0.6 + 0.26 * len(panels[0])), columns, rows)
     for axis, panel in zip(axes, panels, strict=True):
         axis.set_title(f"{panel[0].figure.title}\n{panel[0].point}", fontsize=9)
         bars = axis.barh(
-            [result.peer for result in panel],
+            [result.server for result in panel],
             [result.ratio for result in panel],
-            color=[_OUR_COLOUR if result.peer == US else _COLOUR for result in panel],
+            xerr=_spread([(result.ratio, result.ratios()) for result in panel]),
+            color=[_BASELINE_COLOUR if result.server == BASELINE else _COLOUR for result in panel],
+            error_kw={"elinewidth": 1, "ecolor": _SPREAD_COLOUR},
         )
         axis.bar_label(bars, [str(result) for result in panel], padding=3, fontsize=8)
         axis.margins(x=0.75 if columns > 1 else 0.2)
@@ -95,21 +109,35 @@ def _bars(panels: Sequence[Sequence[Result]]) -> Canvas:
     return canvas
 
 
+def _spread(medians: Sequence[tuple[float, Sequence[float]]]) -> list[list[float]]:
+    """Return how far the quartiles of some values are below and above their medians."""
+    bounds = [(median, *quartiles(values)) for median, values in medians]
+    # Rounding may put a quartile on the wrong side, which matplotlib refuses.
+    return [
+        [max(0.0, median - lower) for median, lower, _ in bounds],
+        [max(0.0, upper - median) for median, _, upper in bounds],
+    ]
+
+
 def _growth(found: Sequence[Result]) -> Canvas:
-    """Draw a line for each peer: its CPU for each message, by the number of open connections."""
+    """Draw a line for each server: its CPU for each message, by the number of open connections."""
     canvas, (axis,) = _canvas(9, 4.5)
-    least = next(result for result in found if result.peer == US)
+    least = next(result for result in found if result.server == BASELINE)
     lines: dict[str, list[Result]] = {}
     for result in found:
-        lines.setdefault(result.peer, []).append(result)
-    for (peer, line), colour in zip(lines.items(), _LINES, strict=False):
-        axis.plot(
+        lines.setdefault(result.server, []).append(result)
+    for (server, line), colour in zip(lines.items(), _LINES, strict=False):
+        ratios = [result.ratios(least.values) for result in line]
+        medians = list(map(statistics.median, ratios))
+        axis.errorbar(
             [int(result.point.split()[0].replace(",", "")) for result in line],
-            [result.against(least.values) for result in line],
+            medians,
+            yerr=_spread(list(zip(medians, ratios, strict=True))),
             marker="o",
             color=colour,
-            linewidth=2.5 if peer == US else 1.2,
-            label=f"{peer}: {number(line[0].median)} to {number(line[-1].median)} {least.figure.unit}",
+            linewidth=2.5 if server == BASELINE else 1.2,
+            elinewidth=1,
+            label=f"{server}: {number(line[0].median)} to {number(line[-1].median)} {least.figure.unit}",
         )
     axis.set(
         title=f"{least.figure.title}, by the number of open connections",

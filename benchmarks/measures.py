@@ -1,140 +1,111 @@
-"""What is measured: each measure is some loads, and the figures that follow from what was seen."""
+"""The measures: each is one entry, with its loads and the figures that follow from them."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: What one load has shown: what ``load/`` prints, and for the reactor's lag what the server did.
-Reading = Mapping[str, float]
+import figures
+from figures import Figure
 
-_SIZE = 32  # bytes of a message, where the size is not what matters
-_AT_ONCE = 4  # connections that come and go at the same time: fewer than any server's backlog
-_IN_FLIGHT = 10  # messages on their way while the number of open connections grows
+#: The most connections that are open at once.
+MOST_OPEN = 18000
 
+_SIZE = 32  # bytes of a message, in measures that do not depend on it
+_IN_FLIGHT = 10  # messages without an answer, in measures of many connections that are mostly idle
 
-@dataclass(frozen=True)
-class Figure:
-    """
-    One number of each run.
-
-    :param name: in the results as JSON.
-    :param title: what it is, for people.
-    :param unit: of ``of``, for people.
-    :param of: gets it from a reading.
-    :param limit: where a run was given up: a figure of so much is that or more.
-    """
-
-    name: str
-    title: str
-    unit: str
-    of: Callable[[Reading], float]
-    limit: float | None = None
+# What greedy clients send: the name of the measure, the service, the load generator's name, and the title.
+_ATTACKS = (
+    ("chunks", "chunks", "one-byte", "Chunks of one byte"),
+    ("reset", "chunks", "reset", "One byte and a reset"),
+    ("newlines", "lines", "newlines", "Newlines"),
+    ("proxy", "proxy", "header", "Bad PROXY headers"),
+    ("records", "tls", "one-byte", "TLS records of one byte"),
+    ("x25519", "tls", "x25519", "TLS hellos for X25519"),
+    ("p384", "tls", "p384", "TLS hellos for P-384"),
+    ("p521", "tls", "p521", "TLS hellos for P-521"),
+    ("ffdhe8192", "tls", "ffdhe8192", "TLS hellos for ffdhe8192"),
+)
 
 
 @dataclass(frozen=True)
 class Measure:
     """
-    Loads of one kind, and what to learn from them.
+    Loads of one kind, and the figures that follow from them.
 
-    :param name: of ``--only``.
-    :param points: the load generator's arguments, by what the load is called.
-    :param service: what the servers do: stamp each of the ``"chunks"``, each of the ``"lines"``, or
-        ``"lag"``: stamp chunks and tell how late a timer is.
-    :param warm_up: the load that each new server has first, of which nothing is counted.
+    :param name: for ``--only``.
+    :param loads: arguments of the load generator, by the name of the load.
+    :param figures: what follows from the readings of each load.
+    :param services: a server takes part with the first of these that it offers: see :class:`catalog.Server`.
+    :param warm_up: arguments of a load that each new server has first; its readings are not used.
+    :param alone: whether each load needs a new server, and no other server may run at the same time.
     """
 
     name: str
-    points: Mapping[str, tuple[object, ...]]
+    loads: Mapping[str, tuple[object, ...]]
     figures: tuple[Figure, ...]
-    service: str = "chunks"
-    # On a fresh heap asyncio may take several times as long, until more connections have been there.
+    services: tuple[str, ...] = ("chunks",)
+    # On a fresh heap asyncio may take several times as long, until it has had more connections.
     warm_up: tuple[object, ...] = ("messages", 100, 100, _SIZE, 0.1)
+    alone: bool = False
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether the load generator has to use TLS."""
+        return "tls" in self.services
 
 
 def _plural(count: int) -> str:
     return f"{count:,} connection{'s' if count > 1 else ''}"
 
 
-def _cpu(title: str, unit: str, scale: float, of: str) -> Figure:
-    """Return the server's CPU time for each one ``of`` what the load generator counts."""
-    return Figure("cpu", title, unit, lambda reading: reading["cpu"] / reading[of] * scale)
-
-
-def _rate(title: str, of: str) -> Figure:
-    """Return how many ``of`` what the load generator counts there are in a second."""
-    return Figure("rate", title, "", lambda reading: reading[of] / reading["seconds"])
-
-
-def _milliseconds(name: str, title: str, of: str) -> Figure:
-    """Return a time as it was seen, in milliseconds."""
-    return Figure(name, title, "ms", lambda reading: reading[of] * 1e3)
-
-
 def measures(*, quick: bool, most: int) -> list[Measure]:
     """
     Return all measures.
 
-    :param quick: whether to do little of everything, to see that it works.
+    :param quick: whether to do a little of everything, to see that it works.
     :param most: how many connections a process can have.
     """
-    seconds = 0.1 if quick else 0.7
-    limit = 5.0
+    seconds = 0.05 if quick else 0.7
+    lag_seconds = 0.2 if quick else seconds  # time for some ticks
+    attack_seconds = seconds if quick else 1.0
+    limit = 2.0 if quick else 5.0
     many = min(500 if quick else 5000, most)
+    most_open = min(500 if quick else MOST_OPEN, most)
+    idle_tls = min(100 if quick else 1000, most)
     busy = 50 if quick else 1000
-    cpu_of_message = _cpu("Server CPU for each message", "µs", 1e6, "messages")
+    counts = (1, 50) if quick else (1, 50, 1000)
+    megabytes = 10 if quick else 1000
+    tls_megabytes = 2 if quick else 100
+    churn = {f"{count} at once": ("churn", count, _SIZE, seconds) for count in (1, 4, 50)}
     return [
         Measure(
             "messages",
             {
                 f"{_plural(count)}, {size:,} bytes": ("messages", count, count, size, seconds)
                 for size in (32, 1400)
-                for count in ((1, 50) if quick else (1, 50, 1000))
+                for count in counts
             },
-            (
-                cpu_of_message,
-                _rate("Messages a second", "messages"),
-                _milliseconds("p50", "Latency, median", "p50"),
-                _milliseconds("p99", "Latency, 99 % of messages", "p99"),
-                _milliseconds("p99.9", "Latency, 99.9 % of messages", "p999"),
-            ),
+            figures.messages(),
         ),
         Measure(
             "lines",
             {f"lines of {size} bytes": ("lines", size, seconds) for size in (8, 80)},
             (
-                _cpu("Server CPU for each pipelined line", "ns", 1e9, "lines"),
-                _rate("Pipelined lines a second", "lines"),
+                figures.cpu("Server CPU for each pipelined line", "ns", 1e9, "lines"),
+                figures.rate("Pipelined lines a second", "", "lines"),
             ),
-            service="lines",
+            services=("lines",),
             warm_up=("lines", 8, 0.1),
         ),
-        Measure(
-            "memory",
-            {_plural(many): ("memory", many, _SIZE)},
-            (
-                Figure(
-                    "bytes",
-                    "Memory of each idle connection",
-                    "KiB",
-                    lambda reading: reading["bytes"] / reading["connections"] / 1024,
-                ),
-            ),
-        ),
-        Measure(
-            "churn",
-            {f"{_AT_ONCE} at once": ("churn", _AT_ONCE, _SIZE, seconds)},
-            (
-                _cpu("Server CPU to connect, answer once and close", "µs", 1e6, "connections"),
-                _rate("Connections a second that come, get an answer and go", "connections"),
-            ),
-        ),
+        Measure("transfer", {f"{megabytes:,} MB": ("transfer", megabytes)}, figures.transfer()),
+        Measure("memory", {_plural(many): ("memory", many, _SIZE)}, figures.memory()),
+        Measure("churn", churn, figures.churn(), services=("chunks", "unlogged")),
         Measure(
             "burst",
             {_plural(many): ("burst", many, _SIZE, limit)},
             tuple(
-                Figure(event, f"Burst: time until all are {event}", "s", operator.itemgetter(event), limit)
+                figures.until(event, f"Burst: time until all are {event}", limit)
                 for event in ("connected", "answered")
             ),
         ),
@@ -144,15 +115,52 @@ def measures(*, quick: bool, most: int) -> list[Measure]:
                 _plural(count): ("messages", count, _IN_FLIGHT, _SIZE, seconds)
                 for count in ((10, 100) if quick else (10, 100, 1000, min(10000, most)))
             },
-            (cpu_of_message,),
+            figures.messages()[:1],
         ),
         Measure(
-            "lag",
-            {_plural(busy): ("messages", busy, busy, _SIZE, seconds)},
-            (
-                _milliseconds("p50", "Lag of the reactor, median", "lag_p50"),
-                _milliseconds("most", "Lag of the reactor, longest", "lag_most"),
-            ),
-            service="lag",
+            "lag", {_plural(busy): ("messages", busy, busy, _SIZE, lag_seconds)}, figures.lag(), ("timer",)
+        ),
+        # tsserv checks its connections every 7.5 s: one check at least is within 9 s.
+        Measure(
+            "stall",
+            {_plural(most_open): ("messages", most_open, _IN_FLIGHT, _SIZE, lag_seconds if quick else 9)},
+            figures.lag(),
+            ("timer",),
+        ),
+        Measure(
+            "start", {"under twistd": ("start", _SIZE)}, figures.start(), ("twistd",), warm_up=(), alone=True
+        ),
+        Measure(
+            "tls-messages",
+            {
+                f"{_plural(count)}, {_SIZE} bytes": ("messages", count, count, _SIZE, seconds)
+                for count in counts
+            },
+            figures.messages("TLS: "),
+            services=("tls",),
+        ),
+        Measure("tls-churn", churn, figures.churn("TLS: "), services=("tls", "unlogged tls")),
+        Measure(
+            "tls-memory", {_plural(idle_tls): ("memory", idle_tls, _SIZE)}, figures.memory("TLS: "), ("tls",)
+        ),
+        Measure(
+            "tls-transfer",
+            {f"{tls_megabytes:,} MB": ("transfer", tls_megabytes)},
+            figures.transfer("TLS: "),
+            ("tls",),
+        ),
+        *(
+            Measure(
+                f"attack-{name}",
+                {
+                    _plural(count): ("attack", kind, count, attack_seconds, limit)
+                    for count in ((10,) if quick else (1, 100, min(900, most)))
+                },
+                figures.attack(title, limit),
+                (service,),
+                warm_up=(),
+                alone=True,
+            )
+            for name, service, kind, title in _ATTACKS
         ),
     ]

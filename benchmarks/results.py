@@ -1,4 +1,4 @@
-"""What came out: medians, ratios, and how people and programs read them."""
+"""Results: medians, ratios and their spread, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -7,28 +7,32 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from measures import Figure, Measure, Reading
-from peers import US
+from catalog import BASELINE
+from figures import Figure, Reading
+from measures import Measure
 
-#: All readings, one for each round, by measure, point and peer.
+#: All readings, one for each round, by measure, load and server.
 Readings = Mapping[tuple[str, str, str], Sequence[Reading]]
 
 
 @dataclass(frozen=True)
 class Result:
     """
-    One figure of one peer at one point.
+    One figure of one server under one load.
 
-    :param values: one for each round.
-    :param ours: tsserv's, in the same rounds.
+    :param measure: the name of the measure.
+    :param point: the name of the load.
+    :param server: the name of the server.
+    :param values: the server's figures, one for each round.
+    :param baseline: the figures of tsserv in the same rounds.
     """
 
     measure: str
     point: str
     figure: Figure
-    peer: str
+    server: str
     values: tuple[float, ...]
-    ours: tuple[float, ...]
+    baseline: tuple[float, ...]
 
     @property
     def median(self) -> float:
@@ -37,22 +41,30 @@ class Result:
 
     @property
     def ratio(self) -> float:
-        """How many times tsserv's it is: the median of the ratios of each round."""
-        return self.against(self.ours)
+        """The figure as a multiple of tsserv's: the median of the ratios of the rounds."""
+        return statistics.median(self.ratios())
 
-    def against(self, others: Sequence[float]) -> float:
-        """Return the median of the ratios to ``others``, round by round."""
-        return statistics.median(value / other for value, other in zip(self.values, others, strict=True))
+    def ratios(self, others: Sequence[float] = ()) -> list[float]:
+        """Return the ratios to ``others``, round by round; without any, to tsserv's figures."""
+        return [value / other for value, other in zip(self.values, others or self.baseline, strict=True)]
 
     @property
     def given_up(self) -> bool:
-        """Whether it is at least that much: most runs reached the limit."""
+        """Whether most runs reached the limit, and the figure is a lower bound."""
         return self.figure.limit is not None and self.median >= self.figure.limit
 
     def __str__(self) -> str:
         at_least = "≥ " if self.given_up else ""
         itself = f"{number(self.median)} {self.figure.unit}".rstrip()
         return f"{at_least}{number(self.ratio)} ({at_least}{itself})"
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """Return the bounds of the middle half of some values; of one value, twice that."""
+    if len(values) == 1:
+        return values[0], values[0]
+    lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, upper
 
 
 def number(value: float) -> str:
@@ -63,33 +75,34 @@ def number(value: float) -> str:
 
 
 def results(measures: Sequence[Measure], readings: Readings) -> list[Result]:
-    """Return every figure of every peer, in the order in which people look at them."""
+    """Return every figure of every server, in the order of the tables."""
     return [
         Result(
             measure.name,
             point,
             figure,
-            peer,
-            tuple(map(figure.of, readings[measure.name, point, peer])),
-            tuple(map(figure.of, readings[measure.name, point, US])),
+            server,
+            tuple(map(figure.of, readings[measure.name, point, server])),
+            tuple(map(figure.of, readings[measure.name, point, BASELINE])),
         )
         for measure in measures
         for figure in measure.figures
-        for name, point, peer in readings
+        for name, point, server in readings
         if name == measure.name
     ]
 
 
 def as_json(found: Sequence[Result], machine: Mapping[str, str], rounds: int) -> str:
-    """Return everything as JSON, one result on a line."""
+    """Return everything as JSON, with one result a line."""
     rows = [
         {
             "measure": result.measure,
             "point": result.point,
             "figure": result.figure.name,
             "unit": result.figure.unit,
-            "peer": result.peer,
+            "server": result.server,
             "ratio": _short(result.ratio),
+            "quartiles": list(map(_short, quartiles(result.ratios()))),
             "median": _short(result.median),
             "at_least": result.given_up,
             "rounds": list(map(_short, result.values)),
@@ -101,16 +114,16 @@ def as_json(found: Sequence[Result], machine: Mapping[str, str], rounds: int) ->
 
 
 def _short(value: float) -> float:
-    """Return ``value`` without digits that mean nothing."""
+    """Return ``value`` with five digits."""
     return float(f"{value:.5g}")
 
 
 def as_tables(found: Sequence[Result]) -> Iterator[str]:
-    """Return the lines of one Markdown table for each figure: a row for each peer."""
+    """Return the lines of one Markdown table for each figure, with a row for each server."""
     tables: dict[tuple[str, str], dict[str, dict[str, Result]]] = {}
     for result in found:
         table = tables.setdefault((result.measure, result.figure.title), {})
-        table.setdefault(result.peer, {})[result.point] = result
+        table.setdefault(result.server, {})[result.point] = result
     for (measure, title), rows in tables.items():
         points = next(iter(rows.values()))
         yield from (
@@ -119,6 +132,11 @@ def as_tables(found: Sequence[Result]) -> Iterator[str]:
             f"| | {' | '.join(points)} |",
             f"|---|{'---:|' * len(points)}",
         )
-        for peer, row in rows.items():
-            yield f"| {peer} | {' | '.join(str(row[point]) for point in points)} |"
+        for server, row in rows.items():
+            yield f"| {server} | {' | '.join(_cell(row[point]) for point in points)} |"
         yield ""
+
+
+def _cell(result: Result) -> str:
+    lower, upper = map(number, quartiles(result.ratios()))
+    return str(result) if lower == upper else f"{result}, {lower} to {upper}"

@@ -1,60 +1,70 @@
-"""Measure tsserv and other servers that answer with the time, in turns, and show how they compare."""
+"""Measure tsserv and other servers that answer with the time, in turns, and compare them."""
 
 from __future__ import annotations
 
 import argparse
 import resource
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 if sys.platform != "linux":
-    sys.exit("the benchmarks need Linux: epoll, /proc and clocks of other processes")
+    sys.exit("the benchmarks need Linux: epoll, /proc and the CPU clocks of other processes")
 try:
+    import build
     import charts
     import machine
-    from measures import Measure, measures
-    from peers import BEFORE, US, Failed, Peer, peers
-    from results import as_json, as_tables, results
+    from catalog import BASELINE, BEFORE, Server, servers
+    from measures import MOST_OPEN, Measure, measures
+    from process import Failed
+    from results import Result, as_json, as_tables, results
     from turns import measure_all
 except ModuleNotFoundError as error:
-    sys.exit(f"{error.name} is missing: pip install -e '.[bench]' brings what the benchmarks need")
+    sys.exit(f"{error.name} is missing: install what the benchmarks need with pip install -e '.[bench]'")
 
-_HERE = Path(__file__).parent
 _RESERVED_DESCRIPTORS = 200  # of each process, for everything but the connections that are counted
+_HEADER = """# Results
+
+Each cell has the server's figure as a multiple of tsserv's, the figure itself in brackets, and the quartiles
+of the multiple.
+
+"""
 _EPILOG = """
-It takes about a quarter of an hour. Leave the machine alone meanwhile: the servers have one core, the
-load another. benchmarks/README.md says what is measured, and how.
+A run takes about three quarters of an hour. Leave the machine alone meanwhile: the servers use one core, the
+load another. benchmarks/README.md explains what is measured, and how.
 """
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Return the values of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=_EPILOG)
     parser.add_argument(
-        "--rounds", metavar="N", type=int, help="how often each server has its turn [5, quick: 1]"
+        "--rounds", metavar="N", type=int, help="number of turns of each server [5, with --quick 1]"
     )
     parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
     names = [measure.name for measure in measures(quick=True, most=10000)]
-    parser.add_argument("--only", choices=names, help="measure this alone")
-    names = [peer.name for peer in peers(Path()) if peer.name not in (US, BEFORE)]
     parser.add_argument(
-        "--peers", metavar="A,B", help=f"measure, beside {US}, only these of {', '.join(names)}"
+        "--only",
+        metavar="A,B",
+        help=f"only these measures: {', '.join(names)}; tls and attack are all whose names begin so",
+    )
+    names = [server.name for server in servers(Path(), Path())]
+    parser.add_argument(
+        "--servers", metavar="A,B", help=f"only {BASELINE} and these servers: {', '.join(names)}"
     )
     parser.add_argument(
         "--before",
         metavar="TWISTD",
         type=Path,
-        help='the twistd of another installation, measured as "before": to compare two commits',
+        help=f'the twistd of another installation, measured as "{BEFORE}": to compare two commits',
     )
     parser.add_argument(
         "--output",
         metavar="DIR",
         type=Path,
-        help="where tables (README.md), charts and results.json go [a new folder for temporary files]",
+        help="directory for tables (README.md), charts and results.json [a new temporary directory]",
     )
     chosen = parser.parse_args()
     if chosen.rounds is None:
@@ -64,50 +74,82 @@ def arguments() -> argparse.Namespace:
     return chosen
 
 
-def compile_c(folder: Path) -> tuple[Path, Path]:
-    """Return the load generator and the C server, compiled into ``folder``."""
-    if shutil.which("cc") is None:
-        raise Failed("there is no cc: install a C compiler (Debian: build-essential)")
-    programs = {
-        folder / "load": sorted(_HERE.glob("load/*.c")),
-        folder / "epoll": [_HERE / "servers" / "epoll.c"],
-    }
-    for program, sources in programs.items():
-        done = subprocess.run(
-            ["cc", "-std=c11", "-O2", "-o", program, *sources], capture_output=True, text=True
-        )
-        if done.returncode:
-            first = done.stderr.partition("\n")[0]
-            raise Failed(f"cc cannot compile {sources[0].parent}: {first}")
-    return folder / "load", folder / "epoll"
-
-
 def descriptors() -> int:
-    """Allow this process and those that it starts as many descriptors as it may; return how many."""
+    """Raise the limit of file descriptors as far as allowed, for child processes too; return the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
 
 
-def choose(chosen: argparse.Namespace, epoll: Path) -> tuple[list[Measure], list[Peer]]:
-    """Return what is to be measured, and whom."""
+def chosen_names(option: str, value: str, known: Sequence[str]) -> set[str]:
+    """
+    Return the names that an option lists.
+
+    :raises Failed: if one is not known.
+    """
+    names = set(map(str.strip, value.split(",")))
+    if unknown := sorted(names - set(known)):
+        raise Failed(f"{option}: {unknown[0]!r} is not one of {', '.join(known)}")
+    return names
+
+
+def choose_measures(chosen: argparse.Namespace) -> list[Measure]:
+    """
+    Return what is to be measured and can be.
+
+    :raises Failed: if ``--only`` has an unknown name, or nothing is left.
+    """
     most = descriptors() - _RESERVED_DESCRIPTORS
     wanted = measures(quick=chosen.quick, most=most)
-    if most < 10000:
-        print(f"the limit of descriptors (ulimit -n) allows {most} connections, not 10,000", file=sys.stderr)
+    if most < MOST_OPEN:
+        print(
+            f"the limit of descriptors (ulimit -n) allows {most} connections, not {MOST_OPEN:,}",
+            file=sys.stderr,
+        )
     if chosen.only is not None:
-        wanted = [measure for measure in wanted if measure.name == chosen.only]
-    everybody = peers(epoll, chosen.before)
-    if chosen.peers is not None:
-        names = chosen.peers.split(",")
-        known = [peer.name for peer in everybody]
-        if unknown := sorted(set(names) - set(known)):
-            raise Failed(f"--peers: {unknown[0]!r} is not one of {', '.join(known)}")
-        everybody = [peer for peer in everybody if peer.name in (US, BEFORE, *names)]
-    for peer in everybody:
-        if not peer.is_here:
-            print(f"{peer.name} is left out: pip install -e '.[bench]' would bring it", file=sys.stderr)
-    return wanted, [peer for peer in everybody if peer.is_here]
+        known = {measure.name: {measure.name, measure.name.partition("-")[0]} for measure in wanted}
+        names = chosen_names("--only", chosen.only, sorted(set().union(*known.values())))
+        wanted = [measure for measure in wanted if known[measure.name] & names]
+    if any(measure.needs_tls for measure in wanted) and (missing := build.missing_for_tls()):
+        print(f"TLS is left out: it needs {missing} (a package of Debian)", file=sys.stderr)
+        wanted = [measure for measure in wanted if not measure.needs_tls]
+    if not wanted:
+        raise Failed("nothing is left to be measured")
+    return wanted
+
+
+def choose_servers(chosen: argparse.Namespace, everything: Sequence[Server]) -> list[Server]:
+    """
+    Return the servers that are to be measured and are installed.
+
+    :raises Failed: if ``--servers`` has an unknown name.
+    """
+    names = {server.name for server in everything}
+    if chosen.servers is not None:
+        names = chosen_names("--servers", chosen.servers, [server.name for server in everything])
+        names |= {BASELINE, BEFORE}
+    wanted = [server for server in everything if server.name in names]
+    for server in wanted:
+        if not server.is_installed:
+            print(f"{server.name} is left out: it needs {server.needs}", file=sys.stderr)
+    return [server for server in wanted if server.is_installed]
+
+
+def measure(chosen: argparse.Namespace, wanted: Sequence[Measure], scratch: Path) -> list[Result]:
+    """
+    Build what is needed, measure, and return the results.
+
+    :param scratch: a directory for programs and the output of servers.
+    :raises Failed: if something cannot be built or started, or an answer is wrong.
+    """
+    plain = tls = build.load_generator(scratch)
+    certificate = Path()
+    if any(measure.needs_tls for measure in wanted):
+        tls = build.tls_load_generator(scratch)
+        certificate = build.certificate(scratch)
+    everything = servers(build.epoll_server(scratch), certificate, chosen.before)
+    taking_part = choose_servers(chosen, everything)
+    return results(wanted, measure_all(plain, tls, wanted, taking_part, chosen.rounds, scratch))
 
 
 def main() -> None:
@@ -118,25 +160,22 @@ def main() -> None:
             chosen.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Failed(f"--output: cannot make {str(chosen.output)!r}: {error.strerror}") from error
+    wanted = choose_measures(chosen)
     with tempfile.TemporaryDirectory() as scratch:
-        program, epoll = compile_c(Path(scratch))
-        wanted, everybody = choose(chosen, epoll)
-        readings = measure_all(program, wanted, everybody, chosen.rounds, Path(scratch))
-    found = results(wanted, readings)
+        found = measure(chosen, wanted, Path(scratch))
     about = machine.describe()
     caption = machine.caption(about, chosen.rounds)
     output = chosen.output or Path(tempfile.mkdtemp(prefix="tsserv-benchmarks-"))
     (output / "results.json").write_text(as_json(found, about, chosen.rounds))
     tables = "\n".join(as_tables(found))
-    header = "# Results\n\nHow many times tsserv's a figure is, and the figure itself.\n\n"
-    (output / "README.md").write_text(header + caption.replace("\n", "  \n") + "\n\n" + tables)
+    (output / "README.md").write_text(f"{_HEADER}{caption.replace(chr(10), '  ' + chr(10))}\n\n{tables}")
     charts.draw(found, caption, output)
     print(tables)
     print(f"tables, charts and results.json: {output}")
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no server is left behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all servers end
     try:
         main()
     except Failed as error:

@@ -1,82 +1,102 @@
-"""The measuring itself: servers and loads, in turns."""
+"""Servers and loads take turns: each server has the same load, one after the other, round by round."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from measures import Measure, Reading
-from peers import Failed, Peer, Server, cores, pinned
+from catalog import Server
+from figures import Reading
+from measures import Measure
+from process import Failed, RunningServer, cores, pinned
 from tqdm import tqdm
 
 
 @contextlib.contextmanager
-def running(service: str, everybody: Sequence[Peer], core: int, folder: Path) -> Iterator[dict[str, Server]]:
-    """Have the servers of all who offer ``service`` run on ``core``, by the name of the peer."""
-    servers: dict[str, Server] = {}
+def running(
+    servers: Sequence[Server], services: tuple[str, ...], core: int, folder: Path
+) -> Iterator[dict[str, RunningServer]]:
+    """Run these servers on ``core``; they are given by name."""
+    started: dict[str, RunningServer] = {}
     try:
-        for peer in everybody:
-            if service in peer.commands:
-                servers[peer.name] = Server(peer.commands[service], core, folder / peer.name)
-        for server in servers.values():
-            server.wait_until_up()
-        yield servers
+        for server in servers:
+            command = server.command(services)
+            assert command
+            started[server.name] = RunningServer(command, core, folder / server.name)
+        for process in started.values():
+            process.wait_until_up()
+        yield started
     finally:
-        for server in servers.values():
-            server.end()
+        for process in started.values():
+            process.end()
 
 
-def load(program: Path, core: int, server: Server, words: Sequence[object]) -> Reading:
+def load(program: Path, core: int, server: RunningServer, words: Sequence[object], what: str) -> Reading:
     """
-    Put one load on a server.
+    Put one load on a server, and return the reading.
 
-    :return: what was seen.
-    :raises Failed: if an answer was wrong, or missing.
+    :param program: the load generator.
+    :param words: its arguments.
+    :param what: the name of this run, for the message of a failure.
+    :raises Failed: if an answer is wrong or missing.
     """
-    before = len(server.lags())
-    command = [str(word) for word in (program, server.port, server.pid, *words)]
+    command = [str(word) for word in (program, server.port, server.pids, *words)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=pinned(core))
     if done.returncode:
-        raise Failed(done.stderr.strip())
+        raise Failed(f"{what}: {done.stderr.strip()}")
     reading: dict[str, float] = json.loads(done.stdout)
-    if lags := server.lags()[before:]:
+    reading["start"] = server.start
+    if lags := server.lags(since=reading.get("from", 0.0)):
         reading |= {"lag_p50": statistics.median(lags), "lag_most": max(lags)}
     return reading
 
 
 def measure_all(
-    program: Path, wanted: Sequence[Measure], everybody: Sequence[Peer], rounds: int, folder: Path
+    plain: Path, tls: Path, wanted: Sequence[Measure], servers: Sequence[Server], rounds: int, folder: Path
 ) -> dict[tuple[str, str, str], list[Reading]]:
-    """Let everybody have their turns; return the readings of each round by measure, point and peer."""
+    """
+    Let all servers have their turns.
+
+    :param plain: the load generator.
+    :param tls: the load generator that uses TLS.
+    :param folder: for the output of the servers.
+    :return: the readings of each round, by measure, load and server.
+    :raises Failed: if a server does not start, or an answer is wrong or missing.
+    """
     server_core, load_core = cores()
+    os.sched_setaffinity(0, {load_core})
     readings: dict[tuple[str, str, str], list[Reading]] = {
-        (measure.name, point, peer.name): []
+        (measure.name, point, server.name): []
         for measure in wanted
-        for point in measure.points
-        for peer in everybody
-        if measure.service in peer.commands
+        for point in measure.loads
+        for server in servers
+        if server.command(measure.services)
     }
     on_screen = sys.stderr.isatty()
     with tqdm(total=len(readings) * rounds, unit="run", mininterval=0.5 if on_screen else 10) as bar:
         for turn, measure in itertools.product(range(rounds), wanted):
-            with running(measure.service, everybody, server_core, folder) as servers:
-                names = list(servers)
-                first = turn % len(names)  # nobody is always the first
-                for point, words in [("warming up", measure.warm_up), *measure.points.items()]:
-                    for name in names[first:] + names[:first]:
+            taking_part = [server for server in servers if server.command(measure.services)]
+            first = turn % len(taking_part)  # another server is the first in each round
+            order = taking_part[first:] + taking_part[:first]
+            program = tls if measure.needs_tls else plain
+            groups = [(order, list(measure.loads.items()))]
+            if measure.alone:
+                groups = [([server], [item]) for item in measure.loads.items() for server in order]
+            for group, loads in groups:
+                with running(group, measure.services, server_core, folder) as processes:
+                    for name in processes if measure.warm_up else ():
+                        load(program, load_core, processes[name], measure.warm_up, f"{name}, warm-up")
+                    for (point, words), name in itertools.product(loads, processes):
                         what = f"{measure.name}, {point}: {name}"
                         bar.set_description(what, refresh=on_screen)
-                        try:
-                            reading = load(program, load_core, servers[name], words)
-                        except Failed as failure:
-                            raise Failed(f"{what}: {failure}") from None
-                        if words is not measure.warm_up:
-                            readings[measure.name, point, name].append(reading)
-                            bar.update()
+                        reading = load(program, load_core, processes[name], words, what)
+                        readings[measure.name, point, name].append(reading)
+                        bar.update()
     return readings

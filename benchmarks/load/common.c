@@ -1,4 +1,4 @@
-/* The clock, the server seen from outside, connecting, and what a stamp is. */
+/* The clocks, the server's CPU and memory, connecting, and stamps. */
 
 #define _GNU_SOURCE
 #include "load.h"
@@ -13,8 +13,21 @@
 #include <string.h>
 #include <sys/socket.h>
 
-int server_port;
-int server_pid;
+#define MOST_PROCESSES 8
+
+static int server_port;
+static int server_pids[MOST_PROCESSES];
+static int processes;
+
+void set_server(const char *port, const char *pids)
+{
+    server_port = atoi(port);
+    for (char *end; processes < MOST_PROCESSES; pids = end + 1) {
+        server_pids[processes++] = (int)strtol(pids, &end, 10);
+        if (*end != ',')
+            break;
+    }
+}
 
 void fail(const char *format, ...)
 {
@@ -30,7 +43,7 @@ static double seconds_of(clockid_t clock)
 {
     struct timespec time;
     if (clock_gettime(clock, &time) < 0)
-        fail("the server has gone");
+        fail("the server has ended");
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
@@ -41,18 +54,22 @@ double now(void)
 
 double server_cpu(void)
 {
-    clockid_t clock;
-    if (clock_getcpuclockid(server_pid, &clock) != 0)
-        fail("the server has gone");
-    return seconds_of(clock);
+    double seconds = 0;
+    for (int i = 0; i < processes; i++) {
+        clockid_t clock;
+        if (clock_getcpuclockid(server_pids[i], &clock) != 0)
+            fail("the server has ended");
+        seconds += seconds_of(clock);
+    }
+    return seconds;
 }
 
-long server_memory(void)
+static long memory_of(int pid)
 {
     char path[64], line[256];
     long kibibytes = -1;
-    /* statm is faster and may be off by some hundred KiB. */
-    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", server_pid);
+    /* statm is faster, but wrong by up to some hundred KiB. */
+    snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pid);
     FILE *file = fopen(path, "r");
     if (file == NULL)
         fail("cannot read %s: %s", path, strerror(errno));
@@ -60,8 +77,16 @@ long server_memory(void)
         sscanf(line, "Rss: %ld kB", &kibibytes);
     fclose(file);
     if (kibibytes < 0)
-        fail("%s does not tell Rss", path);
+        fail("%s has no line with Rss", path);
     return kibibytes * 1024;
+}
+
+long server_memory(void)
+{
+    long bytes = 0;
+    for (int i = 0; i < processes; i++)
+        bytes += memory_of(server_pids[i]);
+    return bytes;
 }
 
 uint64_t chance(void)
@@ -73,10 +98,31 @@ uint64_t chance(void)
     return state;
 }
 
+static int ascending(const void *left, const void *right)
+{
+    float difference = *(const float *)left - *(const float *)right;
+    return (difference > 0) - (difference < 0);
+}
+
+void sort_latencies(float *latencies, size_t count)
+{
+    qsort(latencies, count, sizeof *latencies, ascending);
+}
+
+char *random_letters(size_t size)
+{
+    char *letters = malloc(size);
+    if (letters == NULL)
+        fail("out of memory");
+    for (size_t at = 0; at < size; at++)
+        letters[at] = "abcdefghijklmnopqrstuvwxyz012345"[chance() >> 59];
+    return letters;
+}
+
 int connecting_socket(void)
 {
-    /* Each connection comes from another address of 127.0.0.0/8: the ports of one would be used up
-       by thousands of connections a second, each of which keeps its port for a minute. */
+    /* Each connection has another client address of 127.0.0.0/8.  A closed connection keeps its port for a
+       minute, and thousands of connections a second would use up the ports of one address. */
     static uint32_t client;
     const int yes = 1;
     struct sockaddr_in from = {.sin_family = AF_INET};
@@ -96,6 +142,15 @@ int connecting_socket(void)
     return fd;
 }
 
+void check_connected(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    if (error != 0)
+        fail("cannot connect: %s", strerror(error));
+}
+
 void check_stamp(const char stamp[STAMP], time_t earliest)
 {
     static char known[STAMP + 1];
@@ -110,10 +165,10 @@ void check_stamp(const char stamp[STAMP], time_t earliest)
         known_time = mktime(&fields);
         strftime(again, sizeof again, "[%a %b %e %H:%M:%S %Y] ", &fields);
         if (strcmp(again, known) != 0)
-            fail("wrong answer: not a stamp as ctime() has it: '%s'", known);
+            fail("wrong answer: not a stamp in the format of ctime(): '%s'", known);
         if (known_time > time(NULL) + 1)
             fail("wrong answer: a stamp of the future: '%s'", known);
     }
-    if (known_time < earliest - 1)  /* the coarse clock of time() may be a tick behind another */
+    if (known_time < earliest - 1)  /* the clock of time() is coarse: it may be a tick late */
         fail("wrong answer: a stamp from before its message: '%s'", known);
 }

@@ -1,6 +1,6 @@
 /*
- * Puts one load on a server, checks every answer, and prints what was measured as one line of JSON.
- * A wrong answer ends it with one line on standard error and status 1.  benchmarks/measures.py calls it.
+ * Puts one load on a server, checks every answer, and prints the readings as one line of JSON.
+ * A wrong answer ends it with one line on standard error and status 1.  benchmarks/turns.py calls it.
  */
 
 #include "load.h"
@@ -8,26 +8,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-int main(int count, char **words)
+static int count;
+static char **words;
+
+/* Return whether the command line asks for this measure, with so many arguments. */
+static bool asks_for(const char *measure, int arguments)
 {
-    const char *measure = count > 3 ? words[3] : "";
-    server_port = count > 3 ? atoi(words[1]) : 0;
-    server_pid = count > 3 ? atoi(words[2]) : 0;
-    if (strcmp(measure, "messages") == 0 && count == 8)
-        measure_messages(atoi(words[4]), atoi(words[5]), (size_t)atoi(words[6]), atof(words[7]));
-    else if (strcmp(measure, "lines") == 0 && count == 6)
-        measure_lines((size_t)atoi(words[4]), atof(words[5]));
-    else if (strcmp(measure, "memory") == 0 && count == 6)
-        measure_memory(atoi(words[4]), (size_t)atoi(words[5]));
-    else if (strcmp(measure, "churn") == 0 && count == 7)
-        measure_churn(atoi(words[4]), (size_t)atoi(words[5]), atof(words[6]));
-    else if (strcmp(measure, "burst") == 0 && count == 7)
-        measure_burst(atoi(words[4]), (size_t)atoi(words[5]), atof(words[6]));
+    return count == 4 + arguments && strcmp(words[3], measure) == 0;
+}
+
+static int integer(int argument)
+{
+    return atoi(words[4 + argument]);
+}
+
+static double seconds(int argument)
+{
+    return atof(words[4 + argument]);
+}
+
+int main(int argc, char **argv)
+{
+    count = argc;
+    words = argv;
+    if (count > 3)
+        set_server(words[1], words[2]);
+    if (asks_for("messages", 4))
+        measure_messages(integer(0), integer(1), (size_t)integer(2), seconds(3));
+    else if (asks_for("lines", 2))
+        measure_lines((size_t)integer(0), seconds(1));
+    else if (asks_for("transfer", 1))
+        measure_transfer((size_t)integer(0));
+    else if (asks_for("memory", 2))
+        measure_memory(integer(0), (size_t)integer(1));
+    else if (asks_for("churn", 3))
+        measure_churn(integer(0), (size_t)integer(1), seconds(2));
+    else if (asks_for("burst", 3))
+        measure_burst(integer(0), (size_t)integer(1), seconds(2));
+    else if (asks_for("attack", 4))
+        measure_attack(words[4], integer(1), seconds(2), seconds(3));
+    else if (asks_for("start", 1))
+        measure_start((size_t)integer(0));
     else
-        fail("usage: load PORT PID messages CONNECTIONS IN_FLIGHT SIZE SECONDS\n"
-             "       load PORT PID lines SIZE SECONDS\n"
-             "       load PORT PID memory CONNECTIONS SIZE\n"
-             "       load PORT PID churn AT_ONCE SIZE SECONDS\n"
-             "       load PORT PID burst CONNECTIONS SIZE LIMIT");
+        fail("usage: load PORT PIDS messages CONNECTIONS IN_FLIGHT SIZE SECONDS\n"
+             "       load PORT PIDS lines SIZE SECONDS\n"
+             "       load PORT PIDS transfer MEGABYTES\n"
+             "       load PORT PIDS memory CONNECTIONS SIZE\n"
+             "       load PORT PIDS churn AT_ONCE SIZE SECONDS\n"
+             "       load PORT PIDS burst CONNECTIONS SIZE LIMIT\n"
+             "       load PORT PIDS attack KIND CLIENTS SECONDS LIMIT\n"
+             "       load PORT PIDS start SIZE");
     return 0;
 }

@@ -1,4 +1,4 @@
-"""asyncio streams: a stamp for each chunk or, with the argument ``lines``, for each line."""
+"""asyncio streams: a stamp for each chunk, or for each line with the argument ``lines``."""
 
 import asyncio
 import sys

@@ -1,6 +1,6 @@
 /*
- * The limit: epoll, one thread, and next to nothing else.  It formats the time once a second.
- * "epoll lines" puts a stamp at each line, otherwise there is one for each read.
+ * The lower bound: one loop over epoll in one thread, which formats the time once a second.
+ * "epoll lines" puts a stamp before each line; without the argument, one before the data of each read.
  */
 
 #define _GNU_SOURCE
@@ -64,7 +64,7 @@ static size_t answer_lines(int fd, size_t length)
     return (size_t)(to - answer);
 }
 
-/* A client that does not read holds up all others: fit for a benchmark only. */
+/* Blocks for a client that does not read, and with it all others: fit for a benchmark only. */
 static bool send_all(int fd, size_t length)
 {
     for (size_t sent = 0; sent < length;) {

@@ -1,4 +1,4 @@
-"""A greenlet for each connection."""
+"""A greenlet for each connection, with gevent."""
 
 from time import ctime
 

@@ -8,7 +8,7 @@ class Handler(BaseRequestHandler):
     """Answers each chunk with the time and the chunk."""
 
     def handle(self) -> None:
-        """Answer until the client leaves."""
+        """Answer until the client closes the connection."""
         while data := self.request.recv(65536):
             self.request.sendall(b"[%s] %s" % (ctime().encode(), data))
 

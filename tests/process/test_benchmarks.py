@@ -1,4 +1,4 @@
-"""The benchmarks notice every wrong answer, and compare as they say."""
+"""The benchmarks fail at every wrong answer, and compute what they say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -15,15 +16,16 @@ from pathlib import Path
 
 import pytest
 from conftest import program
-from measures import Figure
+from figures import Figure
 from processes import PATIENCE
-from results import Result
+from results import Result, quartiles
 
 LOAD = Path(__file__).parents[2] / "benchmarks" / "load"
 MESSAGES = ("messages", "1", "1", "32", "0.05")
 LINES = ("lines", "8", "0.05")
+TRANSFER = ("transfer", "1")
 
-# Makes the answer to a message or line; it knows the first one too.
+# Makes the answer to a message or a line, given that and the first one.
 Answer = Callable[[bytes, bytes], bytes]
 
 
@@ -32,10 +34,10 @@ def stamp(age: float = 0.0) -> bytes:
 
 
 def serve(listener: socket.socket, answer: Answer) -> None:
-    """Answer the messages or lines of one connection, until it ends or there is no answer."""
+    """Answer the messages or lines of one connection, until it ends or an answer is empty."""
     client, _ = listener.accept()
     with client, client.makefile("rb") as lines, contextlib.suppress(OSError):
-        # A message has no newline but by chance: the first bytes say which of both they are.
+        # The first bytes show whether these are lines: a message has a newline only by chance.
         first = client.recv(32, socket.MSG_PEEK)
         read = lines.readline if first[7:8] == b"\n" else lambda: client.recv(32)
         while (data := read()) and (reply := answer(data, first[: len(data)])):
@@ -51,17 +53,19 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if sys.platform != "linux":
         pytest.skip("the load generator needs epoll")
     path = tmp_path_factory.mktemp("load") / "load"
-    subprocess.run([program("cc"), "-std=c11", "-o", path, *sorted(LOAD.glob("*.c"))], check=True)
+    subprocess.run(
+        [program("cc"), "-std=c11", "-o", path, *sorted(set(LOAD.glob("*.c")) - {LOAD / "tls.c"})], check=True
+    )
     return path
 
 
-def put(load: Path, words: tuple[str, ...], answer: Answer) -> tuple[int, str, str]:
-    """Put a load on a server that answers so; return status and output."""
+def put(load: Path, words: tuple[str, ...], answer: Answer, pids: str = "") -> tuple[int, str, str]:
+    """Put a load on a server with these answers; return the status, the output and the errors."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=serve, args=[listener, answer])
         server.start()
         done = subprocess.run(
-            [load, str(listener.getsockname()[1]), str(os.getpid()), *words],
+            [load, str(listener.getsockname()[1]), pids or str(os.getpid()), *words],
             capture_output=True,
             text=True,
             timeout=PATIENCE,
@@ -70,14 +74,16 @@ def put(load: Path, words: tuple[str, ...], answer: Answer) -> tuple[int, str, s
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(("words", "counted"), [(MESSAGES, "messages"), (LINES, "lines")])
+@pytest.mark.parametrize(
+    ("words", "counted"), [(MESSAGES, "messages"), (LINES, "lines"), (TRANSFER, "megabytes")]
+)
 def test_right_answers_are_counted(load: Path, words: tuple[str, ...], counted: str) -> None:
     status, output, errors = put(load, words, lambda data, first: stamp() + data)
     assert (status, errors) == (0, "")
     assert json.loads(output)[counted] > 0
 
 
-@pytest.mark.parametrize("words", [MESSAGES, LINES])
+@pytest.mark.parametrize("words", [MESSAGES, LINES, TRANSFER])
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
@@ -86,7 +92,7 @@ def test_right_answers_are_counted(load: Path, words: tuple[str, ...], counted: 
         (lambda data, first: b"<" + stamp()[1:] + data, "wrong answer: not a stamp: '<"),
         (
             lambda data, first: stamp().replace(b" ", b"  ", 1)[:-1] + data,
-            "wrong answer: not a stamp as ctime() has it",
+            "wrong answer: not a stamp in the format of ctime()",
         ),
         (lambda data, first: stamp(60) + data, "wrong answer: a stamp from before its message: '["),
         (lambda data, first: stamp(-60) + data, "wrong answer: a stamp of the future: '["),
@@ -107,6 +113,67 @@ def test_a_ratio_is_that_of_one_round() -> None:
     figure = Figure("cpu", "CPU", "µs", lambda reading: reading["cpu"])
     result = Result("messages", "1 connection", figure, "peer", (2.0, 30.0, 4.0), (1.0, 10.0, 1.0))
     assert str(result) == "3.00 (4.00 µs)"
+
+
+class Handler(socketserver.BaseRequestHandler):
+    """Answers each chunk with ``answer``."""
+
+    answer: Answer
+
+    def handle(self) -> None:
+        while data := self.request.recv(65536):
+            self.request.sendall(self.answer(data, data))
+
+
+@pytest.mark.parametrize("kind", ["one-byte", "reset"])
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (lambda self, data, first: stamp() + data, ""),
+        (lambda self, data, first: stamp() + data.upper(), "wrong answer: not the bytes that were sent\n"),
+    ],
+)
+def test_a_polite_client_is_answered_beside_greedy_ones(
+    load: Path, kind: str, answer: Answer, complaint: str
+) -> None:
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Connections are reset."""
+
+    handler = type("AnsweringHandler", (Handler,), {"answer": answer})
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        done = subprocess.run(
+            [load, str(server.server_address[1]), str(os.getpid()), "attack", kind, "2", "0.1", "5"],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        server.shutdown()
+    assert done.stderr == complaint
+    assert bool(complaint) or json.loads(done.stdout)["bytes"] > 1
+
+
+def test_all_processes_of_a_server_are_counted(load: Path) -> None:
+    def memory(pids: str) -> int:
+        status, output, errors = put(load, ("start", "32"), lambda data, first: stamp() + data, pids)
+        assert (status, errors) == (0, "")
+        return int(json.loads(output)["bytes"])
+
+    idle = [sys.executable, "-c", "print('idle', flush=True); input()"]
+    with subprocess.Popen(idle, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        assert memory(f"{process.pid},{process.pid}") == 2 * memory(f"{process.pid}")
+        process.stdin.write(b"\n")
+
+
+def test_the_spread_is_the_middle_half_of_the_rounds() -> None:
+    assert quartiles([9.0, 1.0, 2.0, 3.0, 4.0]) == (2.0, 4.0)
+    assert quartiles([1.0]) == (1.0, 1.0)
 
 
 def test_a_run_that_was_given_up_is_a_bound() -> None:

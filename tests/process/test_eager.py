@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
+from unittest.mock import Mock
 
 import pytest
 from conftest import program
@@ -143,7 +144,8 @@ def test_only_bytes_can_be_written(data: object, client: Client) -> None:
 
 def test_under_tls_nothing_is_sent_past_the_tls_layer(client: Client) -> None:
     client.transport.TLS = True
-    client.transport.write(b"secret")  # Twisted's write, which hands it to the TLS layer
+    client.transport.protocol = Mock()  # as a TLS layer: with pyOpenSSL, Twisted hands it what is written
+    client.transport.write(b"secret")
     assert client.socket.taken == b""
 
 
