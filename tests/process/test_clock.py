@@ -67,8 +67,8 @@ def test_a_clock_that_is_set_back_delays_nothing(
 ) -> None:
     service = serve(
         "--time-format=unix",
-        "--idle-timeout=1",
-        "--drain-timeout=1",
+        "--idle-timeout=2",
+        "--drain-timeout=0.5",  # before the idle timeout
         reactor=reactor,
         prefix=wall_clock.prefix,
     )
