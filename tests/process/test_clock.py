@@ -68,7 +68,7 @@ def test_a_clock_that_is_set_back_delays_nothing(
     service = serve(
         "--time-format=unix",
         "--idle-timeout=1",
-        "--drain-timeout=1",
+        "--drain-timeout=0.5",
         reactor=reactor,
         prefix=wall_clock.prefix,
     )
