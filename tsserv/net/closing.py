@@ -1,4 +1,4 @@
-"""The end of a listener: whoever the system has connected is served, and nobody is reset."""
+"""Closing a listener without resetting a client that the system has connected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 # Linux: <asm-generic/socket.h>.
 _SO_BINDTOIFINDEX = 62
 
-# The index of a network interface; they are counted from 1, and none is ever numbered so high.
+# The index of a network interface that does not exist: they are counted from 1.
 _NOWHERE = 2**31 - 1
 
 # More than any system lets wait for one listener.
@@ -23,9 +23,9 @@ def refuse_new_clients(listening: socket.socket) -> bool:
     """
     Have the system refuse new clients of a TCP listener, while those in the handshake finish it.
 
-    A listener that is bound to an interface serves only clients that come in there, and nobody comes in by
-    one that does not exist.  Handshakes that have begun are not bound to it.  Where several processes share
-    the port (``SO_REUSEPORT``), clients of this one's share get no answer, and ask again a second later.
+    A listener that is bound to a network interface gets only the clients that arrive there; here it is one
+    that does not exist.  Handshakes that have begun are not bound to it.  If several processes share the port
+    (``SO_REUSEPORT``), this one's share of the clients get no answer, and try again a second later.
 
     A packet filter that drops SYNs would do the same, but needs privileges on newer systems.
 
@@ -44,10 +44,10 @@ def accept_and_close(port: tcp.Port) -> None:
     """
     Accept all clients that wait, and close the listener before others can come.
 
-    Twisted's ``stopListening`` closes one turn of the reactor later, and resets who has come by then.  The
-    path of a UNIX socket stays, and so does a socket that another process holds.
+    Twisted's ``stopListening`` closes one turn of the reactor later, and clients that have connected by then
+    are reset.  The file of a UNIX socket is left alone, and a socket that another process holds stays open.
     """
     port.numberAccepts = _ALL
     port.doRead()
-    port._shouldShutdown = False  # that would end the socket for the other process too
-    tcp.Port.connectionLost(port, Failure(ConnectionDone()))  # a UNIX port's own removes the path
+    port._shouldShutdown = False  # shutdown() would end the socket for the other process too
+    tcp.Port.connectionLost(port, Failure(ConnectionDone()))  # that of UNIX ports removes the file

@@ -83,7 +83,7 @@ class _Listening(_AbstractServer):
         return None
 
     def _turn_away(self) -> bool:
-        """Let no new client begin to connect; return whether that can be."""
+        """Let no new client begin to connect; return whether the system can do that."""
         return refuse_new_clients(self._port.socket)
 
 
@@ -124,7 +124,7 @@ class EndpointListener(_Listening):
         self._file: SocketFile | None = None
         if isinstance(self._endpoint, UNIXServerEndpoint):
             self._file = SocketFile(self._endpoint._address)
-            self._endpoint._wantPID = False
+            self._endpoint._wantPID = False  # no lock file: a pid in it proves nothing
 
     def _getPort(self) -> Port:
         listened: list[Port | Failure] = []
@@ -143,7 +143,7 @@ class EndpointListener(_Listening):
         if self._file:
             self._file.remove()
             return True
-        # What is done to a socket of systemd's would be done to the next service too, for which clients wait.
+        # systemd goes on holding a socket that it has passed: clients wait in it for the next process.
         return not self._place.startswith("systemd:") and super()._turn_away()
 
 

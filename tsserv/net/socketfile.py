@@ -24,8 +24,8 @@ class SocketFile:
     """
     The file of a UNIX socket.
 
-    A service lives if it can be connected to.  The pid in Twisted's lock file is no proof: after a crash
-    another process may have it, and in a container every service has the same.
+    A service is alive if the socket accepts connections.  The pid in Twisted's lock file is no proof: after a
+    crash another process may have it, and in containers every service has the same.
 
     :param path: where it is.
     """
@@ -64,12 +64,12 @@ def _locked(directory: Path) -> Iterator[None]:
     """
     Let one service at a time look for a socket and bind its own.
 
-    Another could see the new socket before it listens, and take it for a dead one's.  Anybody who may read
-    the directory may hold the lock: a service does not wait for it for ever.
+    Otherwise another service could see the new socket before it listens, and take it for a dead one.  Every
+    process that may read the directory may hold the lock, so the wait for it is bounded.
     """
     try:
         fd = os.open(directory, os.O_RDONLY)
-    except OSError:  # it may be bound in, but not read; or bind() says what is wrong
+    except OSError:  # a directory may be writable and not readable; if it is missing, bind() says so
         yield
         return
     try:
@@ -89,10 +89,10 @@ def _is_dead(path: Path) -> bool:
         if not stat.S_ISSOCK(path.lstat().st_mode):
             return False
         with socket.socket(socket.AF_UNIX) as client:
-            client.setblocking(False)  # a living one that is busy must not keep this one waiting
+            client.setblocking(False)  # if its queue is full, it is alive
             client.connect(str(path))
     except ConnectionRefusedError:
         return True
-    except OSError:  # nothing is there, or nothing is proved: bind() decides
+    except OSError:  # there is no file, or it cannot be known: bind() decides
         pass
     return False
