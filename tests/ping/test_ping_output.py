@@ -68,6 +68,7 @@ def test_the_text_is_a_line_for_each_answer_and_a_summary(port: int, ping: Ping)
         + r"3 sent, 3 answered, 0 lost \(0 %\), 0\.\d s\n"
         + rf"rtt min/median/mean/max = {'/'.join([number] * 4)} ms\n"
         + rf"    stddev/jitter = {number}/{number} ms\n"
+        + r"(?:kernel: rtt \d+\.\d{3} ms, \d+ retransmits, congestion window \d+\n)?"
         + rf"there mean/max = {number}/{number} ms; .*\n"
         + rf"back mean/max = {number}/{number} ms; .*\n"
         + rf"offset [+-]{number} ms \+/- {number} ms: no difference can be seen\n"

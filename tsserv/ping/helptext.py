@@ -29,6 +29,11 @@ cannot be seen: they count as equal when nothing delays them. A delay is what is
 longer than the shortest time beyond doubt. The numbers after "+/-" are the
 largest possible errors.
 """,
+    "kernel": """\
+On Linux the summary has the kernel's smoothed round-trip time, the segments
+that it sent again ("retransmits", also in the line of the answer), and its
+congestion window. What the server sends again is not seen here.
+""",
     "thresholds": """\
 --warn and --crit may be given again, as NAME=RANGE: rtt (the mean round-trip
 time in ms, if there is no name), loss (in %), offset (in ms), and expiry (of
