@@ -51,3 +51,26 @@ if no probe was answered, or if there was no connection; 3 (UNKNOWN) if the
 options are wrong.
 """,
 }
+
+#: Sections of the manual page alone, in the language of man(7).
+MANUAL_SECTIONS = {
+    "examples": """\
+.TP
+.B tsserv-ping --count 12 host
+Ask twelve times; that is enough for the offset of a clock that tells whole seconds.
+.TP
+.B tsserv-ping --tls --nagios --warn 50 --crit 200 --crit expiry=7: host:21568
+Check the service and its certificate for Nagios.
+.TP
+.B tsserv-ping --interval 0.1 --csv run.csv --plot run.svg host
+Ask ten times a second until Ctrl-C; then write a table and a plot.
+.TP
+.B tsserv-ping --flood --connections 20 --duration 10 --histogram host
+Put load on the service for ten seconds.
+""",
+    "see also": """\
+.BR ping (8),
+.BR tcp (7),
+.BR twistd (1)
+""",
+}
