@@ -1,9 +1,11 @@
-"""Makes the manual page and the shell completions of ``tsserv-ping`` while a wheel is built."""
+"""Makes the manual page, shell completions and one-file form of ``tsserv-ping`` while a wheel is built."""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+import zipapp
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ _COMPLETIONS = {
     "zsh": "share/zsh/site-functions/_tsserv-ping",
 }
 
+_MAIN = "import sys\nfrom tsserv.ping.command import main\nsys.exit(main())\n"
+
 
 class PingPages(BuildHookInterface):
     """Adds them to the shared data of the wheel, which are installed under the prefix."""
@@ -25,7 +29,7 @@ class PingPages(BuildHookInterface):
         self._directory = tempfile.TemporaryDirectory()
         self._shared: dict[str, str] = build_data["shared_data"]
         sys.path.insert(0, self.root)  # the parser imports the standard library and tsserv alone
-        from tsserv.ping.helptext import SECTIONS
+        from tsserv.ping.helptext import MANUAL_SECTIONS, SECTIONS
         from tsserv.ping.options import make_parser
 
         parser = make_parser()
@@ -42,9 +46,30 @@ class PingPages(BuildHookInterface):
             "manual_title": "tsserv",
         }
         page = Manpage(parser, data)
-        for title, text in SECTIONS.items():
+        for title, text in (SECTIONS | MANUAL_SECTIONS).items():
             page.add_section(title, ">", text.replace("-", r"\-"))
         self._add("share/man/man1/tsserv-ping.1", str(page))
+        self._add_archive("share/tsserv/tsserv-ping.pyz")
+
+    def _add_archive(self, path: str) -> None:
+        """Add a file that runs with nothing but Python: the probe, the stamps, and the version."""
+        root = Path(self.root)
+        sources = [
+            root / "tsserv/__init__.py",
+            root / "tsserv/stamp.py",
+            *(root / "tsserv/ping").rglob("*.py"),
+        ]
+        version = self.metadata.version
+        plain = Path(self._directory.name, "plain.zip")
+        with zipfile.ZipFile(plain, "w", zipfile.ZIP_DEFLATED) as archive:
+            for source in sorted(sources):
+                archive.write(source, source.relative_to(root))
+            archive.writestr("__main__.py", _MAIN)
+            metadata = f"Metadata-Version: 2.1\nName: tsserv\nVersion: {version}\n"
+            archive.writestr(f"tsserv-{version}.dist-info/METADATA", metadata)
+        file = Path(self._directory.name, Path(path).name)
+        zipapp.create_archive(plain, file, "/usr/bin/env python3")
+        self._shared[str(file)] = path
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove the files; hatchling calls this after it has built."""

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -27,6 +28,7 @@ from tsserv.ping.outputs.base import Outputs
 from tsserv.ping.result import Result
 from tsserv.ping.run import Run
 from tsserv.ping.steady import Steady
+from tsserv.ping.tcpinfo import tcp_info
 
 SECOND = 10**9
 
@@ -36,12 +38,16 @@ class Wire(Connection):
 
     def __init__(self) -> None:
         self.received = b""
+        self.tcp_info = None
 
     def send(self, data: bytes) -> None:
         pass
 
     def receive(self) -> bytes:
         return self.received
+
+    def update_tcp_info(self) -> int:
+        return 0
 
 
 class Exchange:
@@ -198,3 +204,11 @@ def test_a_probe_that_goes_out_in_pieces_is_answered(narrow: Run) -> None:
 def test_a_flood_of_probes_that_go_out_in_pieces_is_answered(narrow: Run) -> None:
     Flood(narrow, SECOND // 10, lambda elapsed: None).run(2)
     assert narrow.counts.answered == narrow.counts.sent >= 2
+
+
+def test_other_systems_tell_nothing_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as sock:
+        monkeypatch.setattr(sys, "platform", "darwin")
+        assert tcp_info(sock) is None
+        connection = Connection(sock, HostPort("host", 1), 0, None)
+        assert (connection.update_tcp_info(), connection.tcp_info) == (0, None)

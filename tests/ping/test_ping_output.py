@@ -68,6 +68,7 @@ def test_the_text_is_a_line_for_each_answer_and_a_summary(port: int, ping: Ping)
         + r"3 sent, 3 answered, 0 lost \(0 %\), 0\.\d s\n"
         + rf"rtt min/median/mean/max = {'/'.join([number] * 4)} ms\n"
         + rf"    stddev/jitter = {number}/{number} ms\n"
+        + r"(?:kernel: rtt \d+\.\d{3} ms, \d+ retransmits, congestion window \d+\n)?"
         + rf"there mean/max = {number}/{number} ms; .*\n"
         + rf"back mean/max = {number}/{number} ms; .*\n"
         + rf"offset [+-]{number} ms \+/- {number} ms: no difference can be seen\n"
@@ -402,17 +403,28 @@ def test_the_version(ping: Ping) -> None:
     assert (done.status, done.out) == (0, f"tsserv-ping {importlib.metadata.version('tsserv')}\n")
 
 
-def test_a_manual_page_and_completions_are_installed(ping: Ping) -> None:
+def test_a_manual_page_completions_and_an_archive_are_installed(port: int, ping: Ping) -> None:
     options = re.findall(r"^  (?:-\w(?: \w+)?, )?(--(?!help)[a-z]+)", ping("--help").out, re.MULTILINE)
     assert len(options) == 21
     installed = {
         path.name: path for path in importlib.metadata.files("tsserv") or [] if "share" in path.parts
     }
+    archive = installed.pop("tsserv-ping.pyz")
     assert sorted(installed) == ["_tsserv-ping", "tsserv-ping", "tsserv-ping.1"]
     for path in installed.values():
         text = path.read_text().replace("\\-", "-")
         assert [option for option in options if option not in text] == []
-    assert ".SH EXIT STATUS\n" in installed["tsserv-ping.1"].read_text()
+    page = installed["tsserv-ping.1"].read_text()
+    assert all(f".SH {title}\n" in page for title in ("EXIT STATUS", "EXAMPLES", "SEE ALSO"))
+    # Without site-packages nothing but Python is left.
+    command = [sys.executable, "-I", "-S", str(archive.locate())]
+    version = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    assert (version.stdout, version.stderr) == (ping("--version").out, "")
+    run = subprocess.run([*command, f"127.0.0.1:{port}", "--count=1"], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "\n1 sent, 1 answered, " in run.stdout
+    wrong = subprocess.run([*command, "host:0"], capture_output=True)
+    assert wrong.returncode == 2
 
 
 def summary(counts: Counts, offset: Offset | None = None) -> Summary:

@@ -8,6 +8,7 @@ import ssl
 
 from tsserv.ping.address import HostPort
 from tsserv.ping.reason import reason
+from tsserv.ping.tcpinfo import TcpInfo, tcp_info
 from tsserv.ping.tls import TLS
 
 _READ_SIZE = 64 * 1024
@@ -36,6 +37,8 @@ class Connection:
         #: The addresses of this end and of the server.
         self.local = HostPort(*sock.getsockname()[:2])
         self.remote = remote
+        #: What the kernel knew when it was last asked; ``None`` if it does not tell.
+        self.tcp_info: TcpInfo | None = None
 
     def fileno(self) -> int:
         """Return the file descriptor, for a selector."""
@@ -84,6 +87,13 @@ class Connection:
         if not data:
             raise ConnectionEnded("the server closed the connection")
         return data
+
+    def update_tcp_info(self) -> int:
+        """Update :attr:`tcp_info`; return how many segments were retransmitted since the last time."""
+        before, self.tcp_info = self.tcp_info, tcp_info(self._socket)
+        if self.tcp_info is None:
+            return 0
+        return self.tcp_info.retransmits - (before.retransmits if before else 0)
 
     def wait(self, timeout: float) -> None:
         """Wait until data arrives, unsent data can be sent, or ``timeout`` seconds have passed."""

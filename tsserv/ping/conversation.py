@@ -40,7 +40,7 @@ class Conversation:
     :param timeout: how long to wait for an answer, in nanoseconds.
     :param counts: is updated.
     :param offset: is updated.
-    :param ways: whether to tell the way there and the way back apart, which takes as long as all the rest.
+    :param details: whether to tell the ways there and back apart and ask the kernel, which takes long.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Conversation:
         counts: Counts,
         offset: Offset,
         *,
-        ways: bool = True,
+        details: bool = True,
     ) -> None:
         self.connection = connection
         self._probes = probes
         self._timeout = timeout
         self._counts = counts
         self._offset = offset
-        self._ways = ways
+        self._details = details
         self._answers = Answers(probes)
         # Probes without an answer, before and after the timeout.
         self._waiting: dict[int, _Sent] = {}
@@ -114,14 +114,19 @@ class Conversation:
         data = self.connection.receive()
         now = time.monotonic_ns()
         results = []
+        retransmits = 0
+        if data and self._details:
+            retransmits = self.connection.update_tcp_info()
+            self._counts.retransmits += retransmits
+            self._counts.kernel = self.connection.tcp_info
         for answer in self._answers.feed(data):
             self._recognise(answer)
             result = self._match(answer, now)
             if result is not None:
-                results.append(result)
+                results.append(result._replace(retransmits=retransmits) if retransmits else result)
+                retransmits = 0
         while len(self._overdue) > _MOST_OVERDUE:
-            number = next(iter(self._overdue))
-            sent = self._overdue.pop(number)
+            sent = self._overdue.pop(number := next(iter(self._overdue)))
             self._counts.lost += 1
             results.append(Result(number, "lost", sent.at))
         return results
@@ -175,7 +180,7 @@ class Conversation:
             counts.split += answer.stamps > 1
             counts.rtts.add(rtt)
             bounds = None if answer.stamp is None else self._offset.add(answer.stamp, sent.at, rtt)
-            if bounds is not None and self._ways:
+            if bounds is not None and self._details:
                 measurement = self._offset.measurement(bounds, rtt)
                 counts.there.add(measurement.there)
                 counts.back.add(measurement.back)

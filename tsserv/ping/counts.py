@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tsserv.ping.distribution import Distribution
+from tsserv.ping.tcpinfo import TcpInfo
 from tsserv.ping.way import Way
 
 
@@ -26,9 +27,13 @@ class Counts:
     #: Lines that are not the first answer to a probe: further answers, and lines that answer no probe.
     doubled: int = 0
     stray: int = 0
+    #: Segments that the kernel sent again.
+    retransmits: int = 0
     #: How often the connection ended and a new one was made, and for how many seconds the service was away.
     outages: int = 0
     away: float = 0.0
+    #: What the kernel knew when the last answer arrived; ``None`` if it does not tell.
+    kernel: TcpInfo | None = None
     rtts: Distribution = field(default_factory=Distribution)
     #: The way to the server and the way back, of answers whose stamp could be read.
     there: Way = field(default_factory=Way)

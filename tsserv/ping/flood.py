@@ -53,7 +53,7 @@ class Flood:
         conversations = []
         with self._selector, ExitStack() as stack:
             for _ in range(connections):
-                conversation = self._run.connect(ways=False)
+                conversation = self._run.connect(details=False)
                 stack.enter_context(closing(conversation.connection))
                 conversations.append(conversation)
             begin = time.monotonic_ns()

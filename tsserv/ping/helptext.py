@@ -29,6 +29,11 @@ cannot be seen: they count as equal when nothing delays them. A delay is what is
 longer than the shortest time beyond doubt. The numbers after "+/-" are the
 largest possible errors.
 """,
+    "kernel": """\
+On Linux the summary has the kernel's smoothed round-trip time, the segments
+that it sent again ("retransmits", also in the line of the answer), and its
+congestion window. What the server sends again is not seen here.
+""",
     "thresholds": """\
 --warn and --crit may be given again, as NAME=RANGE: rtt (the mean round-trip
 time in ms, if there is no name), loss (in %), offset (in ms), and expiry (of
@@ -44,5 +49,28 @@ at a limit of --crit, or if the options are wrong; 3 if there was no connection.
 With --nagios: 0 (OK); 1 (WARNING) as above; 2 (CRITICAL) at a limit of --crit,
 if no probe was answered, or if there was no connection; 3 (UNKNOWN) if the
 options are wrong.
+""",
+}
+
+#: Sections of the manual page alone, in the language of man(7).
+MANUAL_SECTIONS = {
+    "examples": """\
+.TP
+.B tsserv-ping --count 12 host
+Ask twelve times; that is enough for the offset of a clock that tells whole seconds.
+.TP
+.B tsserv-ping --tls --nagios --warn 50 --crit 200 --crit expiry=7: host:21568
+Check the service and its certificate for Nagios.
+.TP
+.B tsserv-ping --interval 0.1 --csv run.csv --plot run.svg host
+Ask ten times a second until Ctrl-C; then write a table and a plot.
+.TP
+.B tsserv-ping --flood --connections 20 --duration 10 --histogram host
+Put load on the service for ten seconds.
+""",
+    "see also": """\
+.BR ping (8),
+.BR tcp (7),
+.BR twistd (1)
 """,
 }

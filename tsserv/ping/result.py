@@ -26,6 +26,8 @@ class Result(NamedTuple):
     stamps: int = 0
     stamp: bytes | None = None
     measurement: Measurement | None = None
+    #: How many segments the kernel has retransmitted since the previous answer; 0 if that is unknown.
+    retransmits: int = 0
     #: Why it was lost, if that is known.
     reason: str = ""
 

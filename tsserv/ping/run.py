@@ -32,15 +32,15 @@ class Run:
     #: How long probes were sent.
     seconds: float = 0.0
 
-    def connect(self, *, ways: bool = True) -> Conversation:
+    def connect(self, *, details: bool = True) -> Conversation:
         """
         Return a conversation over a new connection.
 
-        :param ways: whether to tell the way there and the way back apart.
+        :param details: whether to tell the ways there and back apart, and ask the kernel.
         :raises CannotConnect: if no connection can be made.
         """
         with self.interrupt:
             connection = self.dialer.dial()
         self.connection = self.connection or connection
         self.output.connected(connection)
-        return Conversation(connection, self.probes, self.timeout, self.counts, self.offset, ways=ways)
+        return Conversation(connection, self.probes, self.timeout, self.counts, self.offset, details=details)

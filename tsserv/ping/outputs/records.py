@@ -35,7 +35,7 @@ class Json(Output):
 
     def end(self, summary: Summary) -> None:
         """Write the object of the run."""
-        offset = summary.offset
+        offset, kernel = summary.offset, summary.counts.kernel
         _write(
             {
                 "type": "summary",
@@ -44,6 +44,8 @@ class Json(Output):
                 "seconds": summary.seconds,
                 **summary.counts.as_dict(),
                 "away_seconds": summary.counts.away,
+                "kernel_rtt_ms": kernel and kernel.rtt / 1e6,
+                "congestion_window": kernel and kernel.window,
                 "rtt_ms": summary.counts.rtts.statistics() or None,
                 "there_ms": _way(summary.counts.there),
                 "back_ms": _way(summary.counts.back),
@@ -118,6 +120,7 @@ def _probe(result: Result) -> Record:
         "there_ms": measurement and measurement.there.middle / 1e6,
         "back_ms": measurement and measurement.back.middle / 1e6,
         "way_uncertainty_ms": measurement and measurement.there.uncertainty / 1e6,
+        "retransmits": result.retransmits,
         "reason": result.reason or None,
     }
 

@@ -51,6 +51,11 @@ def summary_lines(summary: Summary, *, flood_size: int | None = None, histogram:
         lines.append(f"{rate:.0f} answers a second, {rate * flood_size / 1e6:.2f} MB/s each way")
     if statistics := counts.rtts.statistics():
         lines += _rtts(statistics)
+        if kernel := counts.kernel:
+            lines.append(
+                f"kernel: rtt {kernel.rtt / 1e6:.3f} ms, {counts.retransmits} retransmits, "
+                f"congestion window {kernel.window}"
+            )
         lines += _ways(counts, summary.offset)
         lines += _offset(summary.offset)
     if histogram:

@@ -65,6 +65,8 @@ class Text(Output):
             words.append(self._colour("ALTERED", _RED))
         if result.late:
             words.append(self._colour("LATE", _YELLOW))
+        if result.retransmits:
+            words.append(f"retransmits={result.retransmits}")
         if result.outcome == "answered" and result.stamps != 1:
             words.append(f"chunks={result.stamps}" if result.stamps else "merged")
         if result.measurement is not None:
