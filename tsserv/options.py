@@ -106,7 +106,7 @@ class Options(usage.Options):
         self._use_passed_sockets()
         for option, reason in without_effect(self):
             raise usage.UsageError(f"--{option}: {reason}")
-        most = most_connections()
+        most = most_connections(len(self["listen"]) + (self["port"] is not None))
         for option, default in (("backlog", BACKLOG), ("proxy-trust", LOOPBACK), ("max-connections", most)):
             if self[option] is None:
                 self[option] = default

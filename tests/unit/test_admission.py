@@ -96,13 +96,14 @@ def test_a_host_that_is_not_known_is_not_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "most"), [(1024, 992), (64, 32), (20, 1), (resource.RLIM_INFINITY, 2**31 - 1)]
+    ("limit", "listeners", "most"),
+    [(1024, 1, 992), (1024, 25, 968), (64, 1, 32), (20, 1, 1), (resource.RLIM_INFINITY, 9, 2**31 - 1)],
 )
 def test_the_most_connections_are_the_descriptors_less_a_reserve(
-    limit: int, most: int, monkeypatch: pytest.MonkeyPatch
+    limit: int, listeners: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
-    assert most_connections() == most
+    assert most_connections(listeners) == most
 
 
 @pytest.mark.parametrize(

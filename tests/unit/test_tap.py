@@ -181,6 +181,11 @@ def test_the_umask_decides_who_may_read_the_log_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o640
 
 
+def test_every_listener_takes_a_descriptor_from_the_connections() -> None:
+    config = parse("--port=0", "--listen=tcp:0", "--listen=tcp:0")
+    assert config["max-connections"] == most_connections() - 2
+
+
 def test_more_connections_than_descriptors_are_refused() -> None:
     most = most_connections()
     assert parse(f"--max-connections={most}")["max-connections"] == most

@@ -7,17 +7,17 @@ from collections import Counter
 
 from tsserv.connections.address import network_of
 
-# File descriptors that are not for connections: standard streams, the reactor's, logs, listeners, and some
+# File descriptors that are not for connections: standard streams, the reactor's, logs, one listener, and some
 # to spare for what Python and Twisted open in passing.
 _RESERVED_DESCRIPTORS = 32
 
 
-def most_connections() -> int:
-    """Return for how many connections the process has file descriptors: ``ulimit -n``, less 32."""
+def most_connections(listeners: int = 1) -> int:
+    """Return for how many connections the process has file descriptors: ``ulimit -n``, less a reserve."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return 2**31 - 1  # a descriptor is an int
-    return max(1, soft - _RESERVED_DESCRIPTORS)
+    return max(1, soft - _RESERVED_DESCRIPTORS - (listeners - 1))
 
 
 class HostLimit:
