@@ -8,6 +8,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import NoReturn
 from unittest.mock import Mock
@@ -225,15 +226,38 @@ def test_a_family_that_is_neither_tcp_nor_unix_is_refused(running: Running) -> N
         running.reactor.adoptStreamPort(0, -1, Factory())
 
 
-def test_one_turn_serves_a_bounded_batch(running: Running) -> None:
-    clients = running.connect(300)
+def test_a_turn_ends_by_time_and_the_next_one_begins_with_what_is_left(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are ready, and however eagerly the first ones go on sending."""
+    clients = running.connect(20)
+    ticks = count()
+    monkeypatch.setattr(running.reactor, "_now", lambda: next(ticks) / 1000)  # each event takes a millisecond
     for client in clients:
         client.sendall(b"x")
-    counts: list[int] = []
-    while sum(counts) < 300:
+    served: list[int] = []
+    while sum(served) < 20:
+        before = [client for client in clients if arrived(client)]
         running.reactor.doRead()
-        counts.append(sum(map(arrived, clients)) - sum(counts))
-    assert counts == [128, 128, 44]
+        for client in before:
+            assert client.recv(9) == b"x"
+            client.sendall(b"x")
+        served.append(sum(arrived(client) for client in clients if client not in before))
+    assert served == [5, 5, 5, 5]
+
+
+def test_events_that_are_left_are_forgotten_with_the_last_descriptor(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = running.connect(2)
+    monkeypatch.setattr(running.reactor, "_now", count().__next__)  # a turn has time for one event
+    for client in clients:
+        client.sendall(b"x")
+    running.reactor.doRead()
+    for descriptor in running.reactor.removeAll():
+        descriptor.connectionLost(Failure(ConnectionDone()))
+    running.reactor.doRead()
+    assert running.reactor.fileno() == -1
 
 
 def test_a_bug_in_one_connection_is_logged_and_ends_that_one(running: Running, logged: list[str]) -> None:
