@@ -212,7 +212,7 @@ def test_a_segment_that_is_lost_shows_as_a_retransmit(ping: Ping) -> None:
     def lose_the_second(client: socket.socket) -> None:
         client.sendall(stamp() + client.recv(65536))
         client.setsockopt(socket.SOL_SOCKET, attach, program)
-        time.sleep(0.15)  # the second probe is sent after 0.1 s, and again not before 0.3 s
+        time.sleep(0.6)  # the second probe is sent after 0.1 s, and again after 0.3 and 0.7 s
         client.setsockopt(socket.SOL_SOCKET, detach, 0)
         while data := client.recv(65536):
             client.sendall(stamp() + data)
@@ -227,7 +227,7 @@ def test_a_segment_that_is_lost_shows_as_a_retransmit(ping: Ping) -> None:
     assert done.probes[0]["retransmits"] == 0
     assert done.probes[1]["retransmits"] >= 1
     assert done.probes[1]["rtt_ms"] > 100
-    assert re.search(r"^seq=2 rtt=\d{3}\.\d{3} ms retransmits=\d ", text, re.M)
+    assert re.search(r"^seq=2 rtt=\d+\.\d{3} ms retransmits=\d ", text, re.M)
     assert re.search(r"^kernel: rtt .* [1-9]\d* retransmits, ", text, re.M)
 
 

@@ -14,7 +14,7 @@ _QUARTER = 15 * 60 * _SECOND  # of an hour
 # Time zones in use, in quarters of an hour east of UTC: whole hours, and others in the IANA database.
 _ZONES = sorted([*range(-48, 57, 4), -38, -14, -10, 14, 18, 22, 23, 26, 35, 38, 42, 51, 55])
 
-# A measurement so soon after the previous one is skipped if it teaches nothing: a flood has thousands.
+# A measurement so soon after the previous one is skipped if it teaches little: a flood has thousands.
 _SOON = 10_000_000  # nanoseconds
 
 
@@ -115,8 +115,9 @@ class Offset:
     def _combine(self, bounds: Bounds, at: int, rtt: int) -> None:
         """Update the best bounds with those from a stamp that was made at most ``rtt`` before ``at``."""
         if self._now is not None and 0 <= at - self._at < _SOON:
-            margin = most_drift(_SOON + rtt)
-            if bounds.low < self._now.low - margin and bounds.high > self._now.high + margin:
+            width = self._now.high - self._now.low
+            low, high = self._now.low + width // 8, self._now.high - width // 8
+            if bounds.low < low and bounds.high > high and bounds.high - bounds.low > width:
                 return
         drift = most_drift(rtt)  # between the stamp and the arrival of the answer
         measured = _wider(bounds, drift)
