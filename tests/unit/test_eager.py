@@ -226,38 +226,25 @@ def test_a_family_that_is_neither_tcp_nor_unix_is_refused(running: Running) -> N
         running.reactor.adoptStreamPort(0, -1, Factory())
 
 
-def test_a_turn_ends_by_time_and_the_next_one_begins_with_what_is_left(
+def test_a_turn_ends_by_time_and_everybody_is_served(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many are ready, and however eagerly the first ones go on sending."""
-    clients = running.connect(20)
+    clients = running.connect(100)
     ticks = count()
-    monkeypatch.setattr(running.reactor, "_now", lambda: next(ticks) / 1000)  # each event takes a millisecond
+    monkeypatch.setattr(running.reactor, "_now", lambda: next(ticks))  # each batch takes a second
     for client in clients:
         client.sendall(b"x")
-    served: list[int] = []
-    while sum(served) < 20:
-        before = [client for client in clients if arrived(client)]
+    unserved, served = set(clients), []
+    while unserved:
         running.reactor.doRead()
-        for client in before:
+        answered = [client for client in clients if arrived(client)]
+        served.append(len(answered))
+        for client in answered:
             assert client.recv(9) == b"x"
             client.sendall(b"x")
-        served.append(sum(arrived(client) for client in clients if client not in before))
-    assert served == [5, 5, 5, 5]
-
-
-def test_events_that_are_left_are_forgotten_with_the_last_descriptor(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clients = running.connect(2)
-    monkeypatch.setattr(running.reactor, "_now", count().__next__)  # a turn has time for one event
-    for client in clients:
-        client.sendall(b"x")
-    running.reactor.doRead()
-    for descriptor in running.reactor.removeAll():
-        descriptor.connectionLost(Failure(ConnectionDone()))
-    running.reactor.doRead()
-    assert running.reactor.fileno() == -1
+        unserved -= {*answered}
+    assert served == [32] * 4
 
 
 def test_a_bug_in_one_connection_is_logged_and_ends_that_one(running: Running, logged: list[str]) -> None:

@@ -31,12 +31,12 @@ _log = Logger("tsserv")
 # EPOLLIN and EPOLLOUT (Linux: epoll_ctl(2)); where there is no epoll, Python's select has no such names.
 _IN, _OUT = 1, 4
 
-# How many events are taken from the system at once.
-_BATCH = 128
-
 # How long descriptors are served before the reactor has its turn, with its timers and signals, in seconds.  A
 # count would not do: one event may cost 5 microseconds, or 2 milliseconds for a handshake.
 _TURN = 0.005
+
+# How many are served between two looks at the clock.
+_BATCH = 32
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
@@ -51,7 +51,6 @@ class EpollSet(_DisconnectSelectableMixin):
     def __init__(self, reactor: Any, now: Callable[[], float] = time.monotonic) -> None:  # noqa: ANN401
         self._reactor = reactor
         self._now = now
-        self._events: list[tuple[int, int]] = []  # not served yet, the next one last
         self._epoll: select.epoll | None = None
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
@@ -133,7 +132,6 @@ class EpollSet(_DisconnectSelectableMixin):
             self._reactor.removeReader(self)
             self._epoll.close()
             self._epoll = None
-            self._events.clear()
 
     # What the reactor asks of its reader: IReadDescriptor
 
@@ -149,21 +147,15 @@ class EpollSet(_DisconnectSelectableMixin):
         """
         Serve the descriptors that are ready, and those that become so meanwhile, for the time of a turn.
 
-        Events that are left come first the next time. So an event may be stale: since it was taken,
-        its descriptor may have been removed, or closed and its number reused. The first is not found; the
-        other finds nothing to read, which does no harm, since no socket here blocks.
+        An event may be stale: an earlier one of the batch may have removed its descriptor, or closed it and
+        opened another with the same number. The first is not found; the other finds nothing to read, which
+        does no harm, since no socket here blocks.
         """
         readers, writers = self._readers, self._writers
-        now = self._now
-        end = now() + _TURN
+        end = self._now() + _TURN
         while self._epoll is not None:
-            events = self._events
-            if not events:
-                events = self._events = self._epoll.poll(0, _BATCH)[::-1]
-                if not events:
-                    break
-            while events:
-                fd, event = events.pop()
+            events = self._epoll.poll(0, _BATCH)
+            for fd, event in events:
                 descriptor = readers.get(fd) if event != _OUT else None
                 reading = True
                 try:
@@ -177,8 +169,8 @@ class EpollSet(_DisconnectSelectableMixin):
                     why = error
                 if why:
                     self._lose(fd, descriptor, why, reading)
-                if now() >= end:
-                    return
+            if not events or self._now() >= end:
+                break
 
     def _lose(self, fd: int, descriptor: Any, why: BaseException, reading: bool) -> None:  # noqa: ANN401
         try:
