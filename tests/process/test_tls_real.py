@@ -195,6 +195,30 @@ def test_clients_can_be_asked_for_a_certificate(files: Files, serve: Callable[..
         assert receive(client, 28).endswith(b"x")
 
 
+@pytest.mark.parametrize("trusted", ["root", "intermediate"])
+def test_clients_of_an_intermediate_authority_are_served(
+    trusted: str, files: Files, serve: Callable[..., Twistd]
+) -> None:
+    """Whether the file has the root or the intermediate alone; then clients of the root are refused."""
+    intermediate = files.ca.create_child_ca()
+    if trusted == "intermediate":
+        intermediate.cert_pem.write_to_path(files.root.with_name("intermediate.pem"))
+    service = serve(*files.options, f"--client-ca={files.root.with_name(f'{trusted}.pem')}")
+    ours, direct = files.context(), files.context()
+    intermediate.issue_cert("client").configure_cert(ours)
+    files.ca.issue_cert("client").configure_cert(direct)
+    with tls_connect(service, ours) as client:
+        client.sendall(b"x")
+        assert receive(client, 28).endswith(b"x")
+    with tls_connect(service, direct) as other:
+        if trusted == "root":
+            other.sendall(b"x")
+            assert receive(other, 28).endswith(b"x")
+        else:
+            with pytest.raises(ssl.SSLError):
+                other.recv(1)
+
+
 def test_sighup_renews_and_a_broken_pair_is_refused(files: Files, serve: Callable[..., Twistd]) -> None:
     def serial() -> int:
         with tls_connect(service, context) as client:

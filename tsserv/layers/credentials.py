@@ -35,7 +35,8 @@ class Credentials:
 
     :param certificate: path of a PEM file: the certificate, and those between it and the root.
     :param private_key: path of a PEM file, not encrypted.
-    :param client_ca: path of a PEM file; clients must have a certificate that one of those in it has signed.
+    :param client_ca: path of a PEM file; clients must have a certificate whose chain
+        leads to one of those in it.
     :raises ValueError: if they cannot be used; says which, and why.
     """
 
@@ -87,6 +88,8 @@ class Credentials:
                 reason = _reason(error) or "it is damaged"
                 raise ValueError(f"--client-ca: cannot use {path!r}: {reason}") from error
             context.verify_mode = ssl.CERT_REQUIRED
+            # Every certificate in the file is trusted, an intermediate one without its root too.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
 
 

@@ -36,7 +36,7 @@ _IN, _OUT = 1, 4
 _TURN = 0.005
 
 # How many are served between two looks at the clock.
-_BATCH = 32
+_BATCH = 64
 
 
 @implementer(IReactorFDSet, IReadDescriptor)
