@@ -1,1 +1,1 @@
-"""Who is connected, and for how long: nothing in here touches a socket."""
+"""The open connections, and how long they stay: nothing in here touches a socket."""

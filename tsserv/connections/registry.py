@@ -1,5 +1,5 @@
 """
-The open connections: who is let in, who is there, and when the last one has gone.
+The open connections: which are let in, which are there, and when the last one has gone.
 
 A connection is open from :meth:`Connections.opened` to :meth:`Connections.closed`, which its protocol calls
 at its beginning and its end.  In between it is ended in one of two ways: :meth:`TrackedProtocol.finish` sends

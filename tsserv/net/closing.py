@@ -1,4 +1,4 @@
-"""Closing a listener without resetting a client that the system has connected."""
+"""The end of a listener: every client that the system has connected is served, and none is reset."""
 
 from __future__ import annotations
 
