@@ -23,10 +23,12 @@ PATIENCE = 30.0
 
 
 def environment() -> Mapping[str, str]:
-    """Return the environment for a twistd: ours, and what coverage needs if it measures this run."""
-    if not any(name.startswith("COVERAGE_PROCESS") for name in os.environ):
-        return os.environ
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).with_name("coverage_at_signal"))}
+    """Return the environment for a process: a user's, and what coverage needs if it measures this run."""
+    # Without a buffer some failures of the standard streams do not show.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    if any(name.startswith("COVERAGE_PROCESS") for name in environ):
+        environ["PYTHONPATH"] = str(Path(__file__).with_name("coverage_at_signal"))
+    return environ
 
 
 def run_twistd(

@@ -36,21 +36,23 @@ def write_line(line: str) -> None:
     try:
         print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
-        _discard_output()
+        _discard(sys.stdout)
         raise KeyboardInterrupt from None
     except OSError:
-        _discard_output()
+        _discard(sys.stdout)
         raise
 
 
-def _discard_output() -> None:
-    """Replace standard output, so that what is still buffered cannot fail again when the process exits."""
+def _discard(stream: TextIO) -> None:
+    """Replace what a stream writes to, so that what is still buffered cannot fail when the process exits."""
     descriptor = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, stream.fileno())
     os.close(descriptor)
 
 
 def write_error(line: str) -> None:
     """Write a line to standard error, if that is possible."""
-    with suppress(OSError):
+    try:
         print(line, file=sys.stderr)
+    except OSError:
+        _discard(sys.stderr)
