@@ -383,6 +383,11 @@ def fail(error: Exception) -> NoReturn:
     raise error
 
 
+def failing(error: int) -> Callable[[socket.socket], NoReturn]:
+    """Return an ``accept`` that fails."""
+    return lambda _: fail(OSError(error, os.strerror(error)))
+
+
 def test_an_exception_in_the_first_read_of_all_ends_that_one_alone(
     running: Running, describe: Describe, logged: list[str]
 ) -> None:
@@ -474,12 +479,9 @@ def test_a_socket_that_is_closed_while_it_is_watched_for_both_can_be_removed(
 def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
     error: int, running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
-    def accept(self: socket.socket) -> NoReturn:
-        fail(OSError(error, os.strerror(error)))
-
     with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(socket.socket, "accept", accept)
+            patched.setattr(socket.socket, "accept", failing(error))
             running.reactor.doRead()
         assert {*logged} == {f"cannot accept a connection: [Errno {error}] {os.strerror(error)}"}
         client.sendall(b"x")
@@ -490,12 +492,9 @@ def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
 def test_a_system_without_room_is_not_asked_again_at_once(
     error: int, running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
-    def accept(self: socket.socket) -> NoReturn:
-        fail(OSError(error, os.strerror(error)))
-
     with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(socket.socket, "accept", accept)
+            patched.setattr(socket.socket, "accept", failing(error))
             for _ in range(9):
                 running.reactor.doRead()
         assert len(logged) == 1
@@ -507,10 +506,7 @@ def test_a_system_without_room_is_not_asked_again_at_once(
 def test_a_listener_that_has_closed_meanwhile_does_not_try_again(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def accept(self: socket.socket) -> NoReturn:
-        fail(OSError(errno.ENFILE, os.strerror(errno.ENFILE)))
-
-    monkeypatch.setattr(socket.socket, "accept", accept)
+    monkeypatch.setattr(socket.socket, "accept", failing(errno.ENFILE))
     running.port.doRead()
     running.port.stopListening()
     running.real.advance(0.125)
@@ -520,10 +516,7 @@ def test_a_listener_that_has_closed_meanwhile_does_not_try_again(
 def test_twisted_handles_the_want_of_file_descriptors(
     running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
-    def accept(self: socket.socket) -> NoReturn:
-        fail(OSError(errno.EMFILE, ""))
-
-    monkeypatch.setattr(socket.socket, "accept", accept)
+    monkeypatch.setattr(socket.socket, "accept", failing(errno.EMFILE))
     running.port.doRead()
     assert "EMFILE encountered" in logged[0]
 
