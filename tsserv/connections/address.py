@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from abc import abstractmethod
 from typing import NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -58,6 +59,6 @@ class ClientFactory(Factory):
         """Return the protocol of a new connection from ``addr``, or ``None`` to close it at once."""
         return self.protocol_for(client_at(addr))
 
+    @abstractmethod
     def protocol_for(self, client: Client) -> Protocol | None:
         """Return the protocol of a new connection from ``client``, or ``None`` to close it at once."""
-        raise NotImplementedError
