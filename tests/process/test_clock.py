@@ -84,7 +84,9 @@ def test_a_clock_that_is_set_back_delays_nothing(
     with service.connect() as draining:
         assert time_of(draining) < before
         service.stop()
-    service.wait_for("aborted before they had finished: 1")
+        # Not by the log: libfaketime has the service wait too shortly for its last lines to be written.
+        with pytest.raises(ConnectionResetError):
+            draining.recv(1)
 
 
 @pytest.mark.parametrize("reactor", REACTORS)
