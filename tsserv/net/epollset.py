@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -45,12 +44,11 @@ class EpollSet(_DisconnectSelectableMixin):
     Serves descriptors as a reactor does.
 
     :param reactor: has the epoll set as a reader.
-    :param now: returns the time in seconds.
     """
 
-    def __init__(self, reactor: Any, now: Callable[[], float] = time.monotonic) -> None:  # noqa: ANN401
+    def __init__(self, reactor: Any) -> None:  # noqa: ANN401 (whatever else it provides)
         self._reactor = reactor
-        self._now = now
+        self._now = time.monotonic
         self._epoll: select.epoll | None = None
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
