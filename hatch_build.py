@@ -1,7 +1,8 @@
-"""Makes the manual page, shell completions and one-file form of ``tsserv-ping`` while a wheel is built."""
+"""Makes manual pages, shell completions and the one-file form of ``tsserv-ping`` while a wheel is built."""
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 import zipapp
@@ -9,64 +10,72 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import shtab
-from argparse_manpage.manpage import Manpage
+from docutils.core import publish_string
+from docutils.writers.manpage import Writer
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from myst_parser.parsers.docutils_ import Parser
 
-_COMPLETIONS = {
-    "bash": "share/bash-completion/completions/tsserv-ping",
-    "zsh": "share/zsh/site-functions/_tsserv-ping",
+#: The section and the purpose of each page of docs/ that is a manual page.
+_MANUAL = {"tsserv": (8, "a timestamp service"), "tsserv-ping": (1, "ask a timestamp service for the time")}
+
+#: A warning of Docutils stops the build.
+_DOCUTILS = {
+    "doctitle_xform": True,
+    "halt_level": 2,
+    "myst_enable_extensions": ["deflist"],
+    "myst_highlight_code_blocks": False,
+    "output_encoding": "unicode",
 }
 
-_MAIN = "import sys\nfrom tsserv.ping.command import main\nsys.exit(main())\n"
+_MAIN = b"import sys\nfrom tsserv.ping.command import main\nsys.exit(main())\n"
 
 
-class PingPages(BuildHookInterface):
+class Pages(BuildHookInterface):
     """Adds them to the shared data of the wheel, which are installed under the prefix."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Make the files; hatchling calls this before it builds."""
         self._directory = tempfile.TemporaryDirectory()
-        self._shared: dict[str, str] = build_data["shared_data"]
-        sys.path.insert(0, self.root)  # the parser imports the standard library and tsserv alone
-        from tsserv.ping.helptext import MANUAL_SECTIONS, SECTIONS
-        from tsserv.ping.options import make_parser
+        # Older versions, as distributions have them, know no build_data["shared_data"].
+        self._shared: dict[str, str] = self.build_config.shared_data
+        sys.path.insert(0, self.root)
+        import hatch_completions
 
-        parser = make_parser()
-        for action in parser._actions:
-            if action.metavar == "FILE":
-                action.complete = shtab.FILE
-        for shell, path in _COMPLETIONS.items():
-            self._add(path, shtab.complete(parser, shell))
-        parser.epilog = None
-        data = {
-            "project_name": "tsserv",
-            "version": self.metadata.version,
-            "description": "ask a timestamp service for the time, and how long that takes",
-            "manual_title": "tsserv",
-        }
-        page = Manpage(parser, data)
-        for title, text in (SECTIONS | MANUAL_SECTIONS).items():
-            page.add_section(title, ">", text.replace("-", r"\-"))
-        self._add("share/man/man1/tsserv-ping.1", str(page))
+        for path, text in hatch_completions.files():
+            self._add(path, text)
+        for page, (section, purpose) in _MANUAL.items():
+            self._add(f"share/man/man{section}/{page}.{section}", self._manual_page(page, section, purpose))
         self._add_archive("share/tsserv/tsserv-ping.pyz")
 
+    def _manual_page(self, page: str, section: int, purpose: str) -> str:
+        """Return a page of docs/ in the language of man(7)."""
+        text = Path(self.root, f"docs/{page}.md").read_text(encoding="utf-8")
+        made = publish_string(text, parser=Parser(), writer=Writer(), settings_overrides=_DOCUTILS)
+        heading = (
+            f'.TH {page} {section} "" "tsserv {self.metadata.version}"\n'
+            ".nh\n.ad l\n"  # an option that is cut by a hyphen cannot be searched for
+            f".SH Name\n{page} \\- {purpose}\n"
+        )
+        return re.sub(r"\.TH .*\n\.SH Name\n.*\n", heading.replace("\\", r"\\"), made, flags=re.IGNORECASE)
+
     def _add_archive(self, path: str) -> None:
-        """Add a file that runs with nothing but Python: the probe, the stamps, and the version."""
+        """Add a file that runs with nothing but Python: the probe and the version."""
         root = Path(self.root)
         sources = [
             root / "tsserv/__init__.py",
-            root / "tsserv/stamp.py",
             *(root / "tsserv/ping").rglob("*.py"),
         ]
         version = self.metadata.version
+        contents = {str(source.relative_to(root)): source.read_bytes() for source in sorted(sources)}
+        contents["__main__.py"] = _MAIN
+        contents[f"tsserv-{version}.dist-info/METADATA"] = (
+            f"Metadata-Version: 2.1\nName: tsserv\nVersion: {version}\n".encode()
+        )
         plain = Path(self._directory.name, "plain.zip")
-        with zipfile.ZipFile(plain, "w", zipfile.ZIP_DEFLATED) as archive:
-            for source in sorted(sources):
-                archive.write(source, source.relative_to(root))
-            archive.writestr("__main__.py", _MAIN)
-            metadata = f"Metadata-Version: 2.1\nName: tsserv\nVersion: {version}\n"
-            archive.writestr(f"tsserv-{version}.dist-info/METADATA", metadata)
+        with zipfile.ZipFile(plain, "w") as archive:
+            for name, data in contents.items():
+                # Without the time of the file, so that each build of a commit has the same bytes.
+                archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
         file = Path(self._directory.name, Path(path).name)
         zipapp.create_archive(plain, file, "/usr/bin/env python3")
         self._shared[str(file)] = path

@@ -32,7 +32,7 @@ class Server:
 
         - ``"chunks"``: a stamp before each chunk;
         - ``"lines"``: a stamp before each line;
-        - ``"tls"``: chunks over TLS;
+        - ``"tls"``, ``"tls lines"``: chunks or lines over TLS;
         - ``"unlogged"`` and ``"unlogged tls"``: chunks, without a log of connections;
         - ``"proxy"``: chunks, after a PROXY header;
         - ``"timer"``: chunks, and a timer that prints how late it fires;
@@ -71,6 +71,7 @@ def _tsserv(twistd: Path, certificate: Path, *options: str) -> dict[str, Command
         "chunks": (str(twistd), *service, *_PORT),
         "lines": (str(twistd), *service, *_PORT, "--framing=line"),
         "tls": (str(twistd), *service, *tls),
+        "tls lines": (str(twistd), *service, *tls, "--framing=line"),
         "proxy": (str(twistd), *service, "--listen=proxy+tcp:0:interface=127.0.0.1"),
         "timer": (python, "tsserv_lag.py", *options),
         "twistd": (python, "twistd.py", *service, *_PORT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,14 +72,15 @@ def draw(found: Sequence[Result], caption: str, folder: Path) -> None:
 
 
 def _save(canvas: Canvas, caption: str, path: Path) -> None:
-    canvas.text(0.01, 0.01, caption, fontsize=7, color="#57606a", va="bottom")
+    lines = "\n".join(textwrap.fill(line, 140) for line in caption.splitlines())
+    canvas.text(0.01, 0.01, lines, fontsize=7, color="#57606a", va="bottom")
     canvas.savefig(path, metadata={"Date": None})
 
 
 def _canvas(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Canvas, list[Any]]:
     """Return a canvas of so many inches with room for the caption, and its panels."""
     # The space on the left is for fonts that are wider than the one used here.
-    layout = ConstrainedLayoutEngine(rect=(0.02, 0.35 / height, 0.98, 1 - 0.35 / height))
+    layout = ConstrainedLayoutEngine(rect=(0.02, 0.5 / height, 0.98, 1 - 0.5 / height))
     canvas = Canvas(figsize=(width, height), layout=layout)
     return canvas, list(canvas.subplots(rows, columns, squeeze=False).flat)
 
@@ -89,7 +91,8 @@ def _bars(panels: Sequence[Sequence[Result]]) -> Canvas:
     rows = -(-len(panels) // columns)
     canvas, axes = _canvas(9, 0.6 + rows * (0.6 + 0.26 * len(panels[0])), columns, rows)
     for axis, panel in zip(axes, panels, strict=True):
-        axis.set_title(f"{panel[0].figure.title}\n{panel[0].point}", fontsize=9)
+        title = textwrap.fill(panel[0].figure.title, 96 // columns)
+        axis.set_title(f"{title}\n{panel[0].point}", fontsize=9)
         bars = axis.barh(
             [result.server for result in panel],
             [result.ratio for result in panel],

@@ -78,12 +78,12 @@ def transfer(prefix: str = "") -> tuple[Figure, ...]:
     )
 
 
-def memory(prefix: str = "") -> tuple[Figure, ...]:
-    """Return the figure of idle connections."""
+def memory(prefix: str = "", of: str = "each idle connection") -> tuple[Figure, ...]:
+    """Return the figure of connections that stay as they are."""
     return (
         Figure(
             "bytes",
-            f"{prefix}Memory of each idle connection",
+            f"{prefix}Memory of {of}",
             "KiB",
             lambda reading: reading["bytes"] / reading["connections"] / 1024,
         ),

@@ -39,7 +39,7 @@ def describe() -> dict[str, str]:
     found["OpenSSL"] = ssl.OPENSSL_VERSION.split()[1]
     if shutil.which("haproxy"):
         found["HAProxy"] = _first_line("haproxy", "-v").split()[2]
-    found["cc"] = _first_line("cc", "--version")
+    found["cc"] = _first_line("cc", "--version").removeprefix("cc ")
     return found
 
 

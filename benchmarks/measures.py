@@ -19,12 +19,22 @@ _ATTACKS = (
     ("chunks", "chunks", "one-byte", "Chunks of one byte"),
     ("reset", "chunks", "reset", "One byte and a reset"),
     ("newlines", "lines", "newlines", "Newlines"),
+    ("newlines-reset", "lines", "newlines-reset", "Newlines and a reset"),
     ("proxy", "proxy", "header", "Bad PROXY headers"),
     ("records", "tls", "one-byte", "TLS records of one byte"),
     ("x25519", "tls", "x25519", "TLS hellos for X25519"),
     ("p384", "tls", "p384", "TLS hellos for P-384"),
     ("p521", "tls", "p521", "TLS hellos for P-521"),
     ("ffdhe8192", "tls", "ffdhe8192", "TLS hellos for ffdhe8192"),
+)
+
+# The states of connections whose memory is measured: the name of the measure, the service, the title, and the
+# load generator's names of the states by what they are called in tables.
+_SERVED = {"idle": "idle", "idle after 448 KiB": "after-much", "not reading": "unread"}
+_STATES = (
+    ("plain", "lines", "Plain", {"silent": "silent", **_SERVED}),
+    ("proxy", "proxy", "PROXY", {"before the header": "silent", "in the header": "header"}),
+    ("tls", "tls lines", "TLS", {"before the hello": "silent", "in the hello": "hello", **_SERVED}),
 )
 
 
@@ -52,7 +62,7 @@ class Measure:
     @property
     def needs_tls(self) -> bool:
         """Whether the load generator has to use TLS."""
-        return "tls" in self.services
+        return "tls" in self.services[0]
 
 
 def _plural(count: int) -> str:
@@ -75,6 +85,7 @@ def measures(*, quick: bool, most: int) -> list[Measure]:
     idle_tls = min(100 if quick else 1000, most)
     busy = 50 if quick else 1000
     counts = (1, 50) if quick else (1, 50, 1000)
+    in_states = 5 if quick else 200
     megabytes = 10 if quick else 1000
     tls_megabytes = 2 if quick else 100
     churn = {f"{count} at once": ("churn", count, _SIZE, seconds) for count in (1, 4, 50)}
@@ -162,5 +173,16 @@ def measures(*, quick: bool, most: int) -> list[Measure]:
                 alone=True,
             )
             for name, service, kind, title in _ATTACKS
+        ),
+        *(
+            Measure(
+                f"attack-memory-{name}",
+                {state: ("states", kind, in_states) for state, kind in kinds.items()},
+                figures.memory(f"{title}: ", "each connection"),
+                (service,),
+                warm_up=(),
+                alone=True,
+            )
+            for name, service, title, kinds in _STATES
         ),
     ]

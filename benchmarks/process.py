@@ -66,6 +66,8 @@ class RunningServer:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 preexec_fn=pinned(core),
+                # An installed service has bytecode; a clone must be allowed to write it.
+                env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             )
         self.port = 0
         self.start = 0.0  # seconds until it listened

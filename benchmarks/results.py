@@ -125,7 +125,7 @@ def as_tables(found: Sequence[Result]) -> Iterator[str]:
         table = tables.setdefault((result.measure, result.figure.title), {})
         table.setdefault(result.server, {})[result.point] = result
     for (measure, title), rows in tables.items():
-        points = next(iter(rows.values()))
+        points = list(dict.fromkeys(point for row in rows.values() for point in row))
         yield from (
             f"### {title} (`{measure}`)",
             "",
@@ -133,10 +133,12 @@ def as_tables(found: Sequence[Result]) -> Iterator[str]:
             f"|---|{'---:|' * len(points)}",
         )
         for server, row in rows.items():
-            yield f"| {server} | {' | '.join(_cell(row[point]) for point in points)} |"
+            yield f"| {server} | {' | '.join(_cell(row.get(point)) for point in points)} |"
         yield ""
 
 
-def _cell(result: Result) -> str:
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return "failed"
     lower, upper = map(number, quartiles(result.ratios()))
     return str(result) if lower == upper else f"{result}, {lower} to {upper}"

@@ -33,7 +33,7 @@ of the multiple.
 """
 _EPILOG = """
 A run takes about three quarters of an hour. Leave the machine alone meanwhile: the servers use one core, the
-load another. benchmarks/README.md explains what is measured, and how.
+load another. docs/benchmarks.md explains what is measured, and how.
 """
 
 

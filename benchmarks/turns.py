@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from catalog import Server
+from catalog import BASELINE, Server
 from figures import Reading
 from measures import Measure
 from process import Failed, RunningServer, cores, pinned
@@ -67,8 +67,9 @@ def measure_all(
     :param plain: the load generator.
     :param tls: the load generator that uses TLS.
     :param folder: for the output of the servers.
-    :return: the readings of each round, by measure, load and server.
-    :raises Failed: if a server does not start, or an answer is wrong or missing.
+    :return: the readings of each round, by measure, load and server; without those of loads that a server
+        does not bear, of which standard error tells.
+    :raises Failed: if a server does not start, or an answer of tsserv's is wrong or missing.
     """
     server_core, load_core = cores()
     os.sched_setaffinity(0, {load_core})
@@ -96,7 +97,15 @@ def measure_all(
                     for (point, words), name in itertools.product(loads, processes):
                         what = f"{measure.name}, {point}: {name}"
                         bar.set_description(what, refresh=on_screen)
-                        reading = load(program, load_core, processes[name], words, what)
-                        readings[measure.name, point, name].append(reading)
                         bar.update()
+                        key = measure.name, point, name
+                        if key not in readings:  # it has failed in an earlier round
+                            continue
+                        try:
+                            readings[key].append(load(program, load_core, processes[name], words, what))
+                        except Failed as error:
+                            if name == BASELINE:
+                                raise
+                            tqdm.write(str(error), file=sys.stderr)
+                            del readings[key]
     return readings

@@ -27,6 +27,11 @@ def without_effect(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "each place has its own: backlog= of --listen, or Backlog= of the socket unit",
         ),
         (
+            "socket-buffer",
+            port or any(place.kind != "unix" for place in places),
+            "it is for TCP; the system bounds what it holds for a UNIX socket",
+        ),
+        (
             "reuse-port",
             port or any(place.kind in ("tcp", "tcp6") for place in places),
             "no TCP port is opened here; give --port or --listen tcp:..., or ReusePort= in the socket unit",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from typing import ClassVar, NoReturn
+from importlib import import_module
+from typing import Any, ClassVar, NoReturn
 
 from twisted.python import usage
 
 from tsserv.combinations import without_effect
 from tsserv.connections.limits import most_connections
-from tsserv.layers.credentials import Credentials
-from tsserv.layers.proxy import LOOPBACK
-from tsserv.net.endpoints import parse_place, passed_by_systemd
-from tsserv.ops.logfile import open_log
+from tsserv.net.endpoints import Place, parse_place, passed_by_systemd
+from tsserv.ops.logfile import check_log, open_log
 from tsserv.ops.stdio import open_closed_descriptors
-from tsserv.optiontable import BACKLOG, OPTIONS, Option
+from tsserv.optiontable import BACKLOG, OPTIONS, PROXY_TRUST, SOCKET_BUFFER, Option
 from tsserv.stamp import Stamp
 
 
@@ -30,6 +28,13 @@ def _coerce(option: Option) -> Callable[[str], object]:
             raise usage.UsageError(f"--{option.name}: {error}") from error
 
     return parse
+
+
+def _completer(option: Option) -> usage.Completer:
+    """Return what completes the values of an option in zsh."""
+    if option.files:
+        return usage.CompleteFiles(option.files)
+    return usage.CompleteList(option.words) if option.words else usage.Completer()
 
 
 class Options(usage.Options):
@@ -51,11 +56,15 @@ class Options(usage.Options):
         ["utc", None, "Give the time of UTC, not of the server's time zone."],
         ["reuse-port", None, "Let several processes listen on the same TCP port, each for a share of it."],
         ["no-eager", None, "Serve with Twisted's own way through the reactor, which is slower."],
+        ["check", None, "Check the options and the files that they name, and exit; listen nowhere."],
     ]
     optParameters: ClassVar = [
         [option.name, option.short, option.default, option.text, _coerce(option)] for option in OPTIONS
     ]
-    compData: ClassVar = usage.Completions(optActions={option.name: option.completer for option in OPTIONS})
+    compData: ClassVar = usage.Completions(
+        multiUse=["listen"],
+        optActions={"listen": usage.Completer(), **{option.name: _completer(option) for option in OPTIONS}},
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,11 +72,7 @@ class Options(usage.Options):
 
     def opt_listen(self, description: str) -> None:
         """Add a place to listen on."""
-        try:
-            place = parse_place(description)
-        except ValueError as error:
-            raise usage.UsageError(f"--listen: {description!r}: {error}") from error
-        self["listen"].append(place)
+        self["listen"].append(description)
 
     # The help shows the line breaks of a docstring as they are.
     opt_listen.__doc__ = (
@@ -103,11 +108,18 @@ class Options(usage.Options):
         The log file is opened last, so that bad input leaves none, and here, before twistd changes its
         umask and directory.
         """
+        self["listen"] = [self._place(description) for description in self["listen"]]
         self._use_passed_sockets()
         for option, reason in without_effect(self):
             raise usage.UsageError(f"--{option}: {reason}")
-        most = most_connections(len(self["listen"]) + (self["port"] is not None))
-        for option, default in (("backlog", BACKLOG), ("proxy-trust", LOOPBACK), ("max-connections", most)):
+        listeners = len(self["listen"]) + (self["port"] is not None) + (self["status"] is not None)
+        most = most_connections(listeners)
+        for option, default in (
+            ("backlog", BACKLOG),
+            ("socket-buffer", SOCKET_BUFFER),
+            ("proxy-trust", PROXY_TRUST),
+            ("max-connections", most),
+        ):
             if self[option] is None:
                 self[option] = default
         if self["max-connections"] > most:
@@ -120,13 +132,33 @@ class Options(usage.Options):
         except ValueError as error:
             raise usage.UsageError(f"--time-format: {self['time-format']!r}: {error}") from error
         self["credentials"] = self._credentials()
-        if self["logfile"] is not None:
+        if self["status"] is not None:
             try:
-                self["open-logfile"] = open_log(self["logfile"])
+                import_module("twisted.web.server")
+            except ImportError as error:  # with Python 3.13 an old Twisted lacks the module cgi
+                reason = f"Twisted's web server cannot be loaded: {error}; upgrade Twisted"
+                raise usage.UsageError(f"--status: {reason}") from error
+        if self["logfile"] is not None:
+            twistd: Any = self.parent or {}
+            try:
+                if self["check"]:
+                    check_log(self["logfile"])
+                else:
+                    self["open-logfile"] = open_log(self["logfile"], twistd.get("uid"), twistd.get("gid"))
             except OSError as error:
-                raise usage.UsageError(
-                    f"--logfile: cannot open {self['logfile']!r}: {error.strerror}"
-                ) from error
+                reason = f"cannot open {self['logfile']!r}: {error.strerror}"
+                raise usage.UsageError(f"--logfile: {reason}") from error
+        if self["check"]:
+            print("tsserv: options are good")
+            sys.exit(0)
+
+    def _place(self, description: str) -> Place:
+        """Return a place to listen on."""
+        try:
+            # systemd passes sockets to the service alone, and not to a check before its reload.
+            return parse_place(description, absent=bool(self["check"]))
+        except ValueError as error:
+            raise usage.UsageError(f"--listen: {description!r}: {error}") from error
 
     def _use_passed_sockets(self) -> None:
         """Listen on the sockets that systemd passes, unless asked otherwise; then see that all are used."""
@@ -145,12 +177,14 @@ class Options(usage.Options):
                 "--listen, give each of these to --listen too, or disable the socket unit"
             )
 
-    def _credentials(self) -> Credentials | None:
+    def _credentials(self) -> object:
         """Return the files of TLS, read before twistd changes to the user of its --uid."""
         if not any(place.tls for place in self["listen"]):
             return None
         if self["certificate"] is None:
             raise usage.UsageError("--listen: TLS needs --certificate")
+        from tsserv.layers.credentials import Credentials
+
         try:
             return Credentials(
                 self["certificate"], self["private-key"] or self["certificate"], self["client-ca"]
@@ -160,5 +194,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> NoReturn:
         """Show the versions of tsserv and Twisted, and exit."""
+        from importlib.metadata import version
+
         print(f"tsserv {version('tsserv')}, Twisted {version('twisted')}")
         sys.exit(0)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
-
-from twisted.python.usage import CompleteFiles, CompleteList, Completer
 
 from tsserv import parsers
 from tsserv.connections.accesslog import LOGGED_ENDS
 from tsserv.framing import FRAMINGS
+from tsserv.net.endpoints import parse_status
 from tsserv.ops.logfile import FORMATS
 
 #: How many connections may wait to be accepted: with the 50 of most Twisted services a burst of thousands
 #: takes a minute to get in.
 BACKLOG = 4096
+
+#: Bytes of the kernel's memory for each direction of a TCP connection.  A client that sends and does not read
+#: could otherwise fill 10 MiB.  The price: with a round trip of 100 ms, 1.6 MB a second is the most.
+SOCKET_BUFFER = 256 * 1024
+
+#: Networks whose PROXY headers are believed: this machine.
+PROXY_TRUST = parsers.networks("127.0.0.0/8,::1")
 
 
 class Option(NamedTuple):
@@ -27,11 +33,11 @@ class Option(NamedTuple):
     default: object = None
     #: A letter.
     short: str | None = None
-    #: Completes values in a shell; by default nothing does.
-    completer: Completer = Completer()
+    #: Values that a shell completes.
+    words: Collection[str] = ()
+    #: The pattern of the files that a shell completes, if the value is one.
+    files: str | None = None
 
-
-_PEM = CompleteFiles("*.pem")
 
 #: In the order of ``--help``.
 OPTIONS = (
@@ -53,16 +59,22 @@ OPTIONS = (
         f"Connections that may wait to be accepted; the system may cap it. [default: {BACKLOG}]",
         parsers.whole_number(1, parsers.INT_MAX),
     ),
-    Option("certificate", "PEM file with the certificate chain for TLS.", completer=_PEM),
+    Option(
+        "socket-buffer",
+        "Bytes of the kernel's memory for each direction of a TCP connection; 0 lets the kernel decide. "
+        f"[default: {SOCKET_BUFFER}]",
+        parsers.whole_number(0, parsers.INT_MAX),
+    ),
+    Option("certificate", "PEM file with the certificate chain for TLS.", files="*.pem"),
     Option(
         "private-key",
         "PEM file with the certificate's key, not encrypted. [default: the file of --certificate]",
-        completer=_PEM,
+        files="*.pem",
     ),
     Option(
         "client-ca",
         "PEM file with certificates; clients need one that is signed by one of these.",
-        completer=_PEM,
+        files="*.pem",
     ),
     Option(
         "proxy-trust",
@@ -74,13 +86,13 @@ OPTIONS = (
         "Where stamps go: before each chunk that arrives, or before each line.",
         parsers.one_of(FRAMINGS),
         default="chunk",
-        completer=CompleteList(FRAMINGS),
+        words=FRAMINGS,
     ),
     Option(
         "time-format",
         "ctime, iso8601, unix, or a pattern for strftime with a % in it.",
         default="ctime",
-        completer=CompleteList(["ctime", "iso8601", "unix"]),
+        words=("ctime", "iso8601", "unix"),
     ),
     Option(
         "max-connections",
@@ -112,23 +124,36 @@ OPTIONS = (
         default=5.0,
     ),
     Option(
+        "drain-delay",
+        "Seconds after SIGTERM in which clients can still connect, while balancers see that /ready of "
+        "--status is 404; a second SIGTERM ends them.",
+        parsers.seconds,
+        default=0.0,
+    ),
+    Option(
+        "status",
+        "Port or endpoint for HTTP, on loopback if it gives no address: health for balancers, metrics for "
+        "Prometheus, and a page for people.",
+        parse_status,
+    ),
+    Option(
         "logfile",
         "File to append the service's own log to; twistd's log has it too.",
         short="l",
-        completer=CompleteFiles(),
+        files="*",
     ),
     Option(
         "log-format",
         "Format of --logfile: text, or json, with one object a line.",
         parsers.one_of(FORMATS),
         default="text",
-        completer=CompleteList(FORMATS),
+        words=FORMATS,
     ),
     Option(
         "log-connections",
         "Log connections that open, that close, both or none.",
         parsers.one_of(LOGGED_ENDS),
         default="both",
-        completer=CompleteList(LOGGED_ENDS),
+        words=LOGGED_ENDS,
     ),
 )

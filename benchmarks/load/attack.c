@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define PAUSE 0.002  /* seconds between two messages of the polite client */
+#define FIRST 10     /* its messages before the others begin: it is an established client */
 
 static size_t newlines(struct stream *stream, char *data)
 {
@@ -38,6 +39,7 @@ static const struct kind kinds[] = {
     {.name = "newlines", .payload = newlines},
     {.name = "one-byte", .payload = stream_one_byte, .fresh = true},
     {.name = "reset", .payload = stream_one_byte, .once = true},
+    {.name = "newlines-reset", .payload = newlines, .once = true},
     {.name = "header", .payload = bad_header, .once = true, .preface = good_header},
     {.name = "x25519", .payload = hello_x25519, .once = true},
     {.name = "p384", .payload = hello_p384, .once = true},
@@ -112,7 +114,8 @@ void measure_attack(const char *name, int clients, double seconds, double limit)
     stream_connect(&polite);
     if (kind->preface != NULL)
         stream_send(&polite, kind->preface, strlen(kind->preface));
-    ask(&polite, PATIENCE);
+    for (int i = 0; i < FIRST; i++)
+        ask(&polite, PATIENCE);
     pid_t greedy = start_greedy(kind, clients, bytes);
     double begun = now();
     while (*bytes == 0 || now() < begun + WARM_UP * seconds) {

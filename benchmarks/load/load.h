@@ -89,6 +89,7 @@ void measure_churn(int at_once, size_t size, double seconds);
 void measure_burst(int connections, size_t size, double limit);
 void measure_memory(int connections, size_t size);
 void measure_start(size_t size);
+void measure_states(const char *name, int connections);
 void measure_lines(size_t size, double seconds);
 void measure_transfer(size_t megabytes);
 void measure_attack(const char *kind, int clients, double seconds, double limit);

@@ -47,6 +47,8 @@ int main(int argc, char **argv)
         measure_burst(integer(0), (size_t)integer(1), seconds(2));
     else if (asks_for("attack", 4))
         measure_attack(words[4], integer(1), seconds(2), seconds(3));
+    else if (asks_for("states", 2))
+        measure_states(words[4], integer(1));
     else if (asks_for("start", 1))
         measure_start((size_t)integer(0));
     else
@@ -57,6 +59,7 @@ int main(int argc, char **argv)
              "       load PORT PIDS churn AT_ONCE SIZE SECONDS\n"
              "       load PORT PIDS burst CONNECTIONS SIZE LIMIT\n"
              "       load PORT PIDS attack KIND CLIENTS SECONDS LIMIT\n"
+             "       load PORT PIDS states NAME CONNECTIONS\n"
              "       load PORT PIDS start SIZE");
     return 0;
 }

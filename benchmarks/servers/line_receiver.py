@@ -14,6 +14,10 @@ class TimestampProtocol(LineReceiver):
 
     delimiter = b"\n"
 
+    def connectionMade(self) -> None:
+        """Have the transport pause this while too much is unsent."""
+        self.transport.registerProducer(self, streaming=True)
+
     def lineReceived(self, line: bytes) -> None:
         """Answer."""
         self.sendLine(b"[%s] %s" % (ctime().encode(), line))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from certificates import Files, tls_port
 from pinging import Handler, Ping, serving
-from processes import PATIENCE, Twistd
+from processes import PATIENCE, Twistd, wait_until
 from readme import blocks
 
 from tsserv.stamp import Stamp
@@ -173,8 +173,8 @@ def shape(transcript: str) -> list[str]:
 
 
 @pytest.mark.once
-def test_readme_shows_how_a_delay_on_one_way_looks(serve: Callable[..., Twistd], ping: Ping) -> None:
-    expected = blocks("tsserv-ping", "text")[0]
+def test_docs_show_how_a_delay_on_one_way_looks(serve: Callable[..., Twistd], ping: Ping) -> None:
+    expected = blocks("Each way", "text", document="docs/probe.md")[0]
 
     def hold(service: socket.socket, probe: bytes) -> bytes:
         time.sleep(0.05)
@@ -189,16 +189,28 @@ def test_readme_shows_how_a_delay_on_one_way_looks(serve: Callable[..., Twistd],
 
 
 @pytest.mark.once
-def test_readme_shows_how_precise_stamps_of_whole_seconds_become(
-    serve: Callable[..., Twistd], ping: Ping
+@pytest.mark.parametrize(
+    ("heading", "document", "largest_error"),  # a busy machine takes milliseconds to do what is due
+    [("The probe", "README.md", 300), ("Stamps of whole seconds", "docs/probe.md", 20)],
+)
+def test_docs_show_how_precise_stamps_of_whole_seconds_become(
+    heading: str, document: str, largest_error: int, serve: Callable[..., Twistd], ping: Ping
 ) -> None:
-    expected = blocks("tsserv-ping", "text")[1]
-    done = ping(f"localhost:{serve('--utc').port}", "-4", "--count", 12)
+    [expected] = blocks(heading, "text", document=document)
+    count = re.findall(r"tsserv-ping localhost --count (\d+)$", expected, re.M)[0]
+    done = ping(f"localhost:{serve('--utc').port}", "-4", "--count", count)
     assert shape(done.out) == shape(expected)
     found = re.search(r"^offset (\S+) ms \+/- (\S+) ms", done.out, re.M)
     assert found is not None
     offset, uncertainty = float(found[1]), float(found[2])
-    assert abs(offset) <= uncertainty < 20  # a busy machine takes milliseconds to do what is due
+    assert abs(offset) <= uncertainty < largest_error
+
+
+def dropped(sock: socket.socket) -> int:
+    """Return how many segments the kernel has dropped that were for this socket (Linux: sock_diag(7))."""
+    meminfo, drops = 55, 8  # SO_MEMINFO of asm-generic/socket.h, SK_MEMINFO_DROPS of linux/sock_diag.h
+    number: int = struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, meminfo, 36))[drops]
+    return number
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="socket filters and TCP_INFO are Linux's")
@@ -212,7 +224,7 @@ def test_a_segment_that_is_lost_shows_as_a_retransmit(ping: Ping) -> None:
     def lose_the_second(client: socket.socket) -> None:
         client.sendall(stamp() + client.recv(65536))
         client.setsockopt(socket.SOL_SOCKET, attach, program)
-        time.sleep(0.6)  # the second probe is sent after 0.1 s, and again after 0.3 and 0.7 s
+        wait_until(lambda: dropped(client) >= 2, "the second probe is sent again")
         client.setsockopt(socket.SOL_SOCKET, detach, 0)
         while data := client.recv(65536):
             client.sendall(stamp() + data)
@@ -352,7 +364,7 @@ def test_what_a_path_does_to_answers_is_told_apart(
     }
     service = serve(f"--framing={framing}", "--time-format=unix")
     with serving(faulty_path(service, faults)) as port:
-        done = ping(f"127.0.0.1:{port}", "--json", "--count", 20, "--timeout", 1, *QUICK)
+        done = ping(f"127.0.0.1:{port}", "--json", "--count", 20, "--timeout", 3, *QUICK)
     assert done.status == 1
     outcomes = {probe["seq"]: probe["outcome"] for probe in done.probes}
     assert outcomes == dict.fromkeys(range(1, 21), "answered") | {
@@ -362,7 +374,8 @@ def test_what_a_path_does_to_answers_is_told_apart(
         17: "lost",
     }
     counts = {name: value for name, value in done.summary.items() if isinstance(value, int)}
-    counts.pop("congestion_window", None)
+    for of_the_kernel in ("congestion_window", "retransmits"):  # it may send again early on a busy machine
+        counts.pop(of_the_kernel, None)
     chunks = framing == "chunk"
     assert counts == {
         "sent": 20,
@@ -376,7 +389,6 @@ def test_what_a_path_does_to_answers_is_told_apart(
         "merged": int(chunks),
         "split": int(chunks),
         "outages": 0,
-        "retransmits": 0,
     }
     if chunks:
         assert {probe["seq"]: probe["stamps"] for probe in done.probes if probe["stamps"] > 1} == {12: 2}

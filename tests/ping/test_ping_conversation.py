@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 import sys
@@ -23,12 +24,14 @@ from tsserv.ping.counts import Counts
 from tsserv.ping.dialer import Dialer
 from tsserv.ping.flood import Flood
 from tsserv.ping.interrupt import Interrupt
+from tsserv.ping.loop import Task, complete
 from tsserv.ping.offset import Offset
-from tsserv.ping.outputs.base import Outputs
+from tsserv.ping.outputs.base import Outputs, Summary
 from tsserv.ping.result import Result
 from tsserv.ping.run import Run
 from tsserv.ping.steady import Steady
 from tsserv.ping.tcpinfo import tcp_info
+from tsserv.ping.verdict import Thresholds
 
 SECOND = 10**9
 
@@ -163,8 +166,8 @@ def test_a_connection_that_was_reset_takes_nothing() -> None:
     def reset(client: socket.socket) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    with serving(reset) as port, closing(Narrow(port).dial()) as connection:
-        connection.wait(PATIENCE)
+    with serving(reset) as port, closing(complete(Narrow(port).dial(), Interrupt())) as connection:
+        select.select([connection], [], [], PATIENCE)
         with pytest.raises(ConnectionEnded, match=os.strerror(errno.ECONNRESET)):
             connection.send(b"x")
 
@@ -175,7 +178,8 @@ class Narrow(Dialer):
     def __init__(self, port: int) -> None:
         self._address = ("127.0.0.1", port)
 
-    def dial(self) -> Connection:
+    def dial(self) -> Task[Connection]:
+        yield from ()
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         sock.connect(self._address)
@@ -191,19 +195,21 @@ def narrow() -> Iterator[Run]:
             client.sendall(b"[1] " + line)
 
     with serving(answer_lines) as port:
-        yield Run(Narrow(port), Probes(LARGEST), 30 * SECOND, Outputs([]), Interrupt())
+        summary = Summary(HostPort("127.0.0.1", port), Thresholds({}, {}))
+        yield Run(Narrow(port), Probes(LARGEST), 30 * SECOND, Outputs([]), Interrupt(), summary)
 
 
 def test_a_probe_that_goes_out_in_pieces_is_answered(narrow: Run) -> None:
     before = time.process_time()
-    Steady(narrow, SECOND // 1000, 3).run(reconnect=False, once=True)
-    assert (narrow.counts.answered, narrow.counts.sent) == (3, 3)
+    complete(Steady(narrow, SECOND // 1000, 3).run(reconnect=False, once=True), narrow.interrupt)
+    counts = narrow.summary.counts
+    assert (counts.answered, counts.sent) == (3, 3)
     assert time.process_time() - before < 5  # it waits, and does not spin
 
 
 def test_a_flood_of_probes_that_go_out_in_pieces_is_answered(narrow: Run) -> None:
     Flood(narrow, SECOND // 10, lambda elapsed: None).run(2)
-    assert narrow.counts.answered == narrow.counts.sent >= 2
+    assert narrow.summary.counts.answered == narrow.summary.counts.sent >= 2
 
 
 def test_other_systems_tell_nothing_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pinging import Ping, serving
 
-from tsserv.ping.address import HostPort
+from tsserv.ping.address import Endpoint, HostPort, UnixPath, targets
 from tsserv.ping.counts import Counts
 from tsserv.ping.distribution import Distribution
 from tsserv.ping.drift import Bounds
@@ -29,7 +29,7 @@ from tsserv.ping.offset import Offset
 from tsserv.ping.options import make_parser, parse
 from tsserv.ping.outputs.base import Summary
 from tsserv.ping.outputs.plot import Point, Points, bins
-from tsserv.ping.outputs.summary import histogram_lines, offset_text, summary_lines
+from tsserv.ping.outputs.summary import histogram_lines, offset_text, summary_lines, table_lines
 from tsserv.ping.outputs.text import Text
 from tsserv.ping.result import Result
 from tsserv.ping.verdict import Thresholds, Value, exit_status, level, limit
@@ -88,14 +88,15 @@ def test_what_a_stamp_does_to_a_terminal_is_only_shown(ping: Ping) -> None:
 
 def test_the_text_says_what_is_wrong_with_an_answer(capsys: pytest.CaptureFixture[str]) -> None:
     text = Text(parse(make_parser(), ["host", "--timeout", "1"]))
+    run = summary(Counts())
     answered = Result(7, "answered", 0, rtt=2_000_000, size=91, stamps=1, stamp=b"[now] ")
-    text.result(answered)
-    text.result(answered._replace(stamps=0))
-    text.result(answered._replace(stamps=3, late=True))
-    text.result(answered._replace(outcome="altered", stamps=0, stamp=None))
-    text.result(Result(8, "lost", 0, reason="why"))
-    text.result(Result(9, "lost", 0))  # has been said when its time was over
-    text.overdue(10)
+    text.result(run, answered)
+    text.result(run, answered._replace(stamps=0))
+    text.result(run, answered._replace(stamps=3, late=True))
+    text.result(run, answered._replace(outcome="altered", stamps=0, stamp=None))
+    text.result(run, Result(8, "lost", 0, reason="why"))
+    text.result(run, Result(9, "lost", 0))  # has been said when its time was over
+    text.overdue(run, 10)
     assert capsys.readouterr().out.splitlines() == [
         "seq=7 rtt=2.000 ms time=now",
         "seq=7 rtt=2.000 ms merged time=now",
@@ -103,6 +104,46 @@ def test_the_text_says_what_is_wrong_with_an_answer(capsys: pytest.CaptureFixtur
         "seq=7 rtt=2.000 ms ALTERED time=?",
         "seq=8 lost: why",
         "seq=10 no answer after 1 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (33, ["seq=7 rtt=2.000 ms LATE chunks=3", "seq=8 lost: the server closed the", "    connection"]),
+        (16, ["seq=7", "    rtt=2.000 ms", "    LATE", "    chunks=3", "seq=8 lost: the"]),
+        (41, ["seq=7 rtt=2.000 ms LATE chunks=3 time=now", "seq=8 lost: the server closed the"]),
+    ],
+)
+def test_the_text_fits_a_terminal(
+    columns: int, expected: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tsserv.ping.outputs.text.terminal_width", lambda stream: columns)
+    text = Text(parse(make_parser(), ["host"]))
+    result = Result(7, "answered", 0, rtt=2_000_000, size=91, stamps=3, late=True, stamp=b"[now] ")
+    text.result(summary(Counts()), result)
+    text.result(summary(Counts()), Result(8, "lost", 0, reason="the server closed the connection"))
+    assert capsys.readouterr().out.splitlines()[: len(expected)] == expected
+
+
+def test_a_table_of_targets_fits_a_terminal() -> None:
+    rtts = Distribution()
+    rtts.add(12_345_000)
+    many = summary(Counts(sent=1000, answered=990, lost=10, rtts=rtts))
+    none = Summary(UnixPath("/run/tsserv/socket"), Thresholds({}, {}))
+    assert table_lines([many, none]) == [
+        "",
+        "                         sent  lost %     min    mean     max  offset",
+        "host:1                   1000       1  12.345  12.345  12.345       -",
+        "unix:/run/tsserv/socket     0       0       -       -       -       -",
+    ]
+    assert table_lines([many, none], 40) == [
+        "",
+        "  sent  lost %    mean     max  offset",
+        "host:1",
+        "  1000       1  12.345  12.345       -",
+        "unix:/run/tsserv/socket",
+        "     0       0       -       -       -",
     ]
 
 
@@ -246,7 +287,7 @@ def test_nagios_knows_what_is_critical_and_what_is_unknown(ping: Ping) -> None:
     )
     done = ping("a|b:0", "--nagios")
     assert (done.status, done.err) == (3, "")
-    assert done.out == "TSSERV UNKNOWN - HOST[:PORT]: '0' is not a whole number from 1 to 65535\n"
+    assert done.out == "TSSERV UNKNOWN - '0' is not a port: those are 1 to 65535\n"
 
 
 @pytest.mark.parametrize(
@@ -302,13 +343,16 @@ def test_thresholds_decide_the_exit_status(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "the following arguments are required: HOST[:PORT]"),
-        ([""], "HOST[:PORT]: '' is not HOST, HOST:PORT, IPV6 or [IPV6]:PORT"),
-        (["[::1"], "HOST[:PORT]: '[::1' is not HOST, HOST:PORT, IPV6 or [IPV6]:PORT"),
-        (["h:"], "HOST[:PORT]: '' is not a whole number from 1 to 65535"),
-        (["h:65536"], "HOST[:PORT]: '65536' is not a whole number from 1 to 65535"),
-        (["[::1]:x"], "HOST[:PORT]: 'x' is not a whole number from 1 to 65535"),
-        (["h", "i"], "unrecognized arguments: i"),
+        ([], "the following arguments are required: TARGET"),
+        ([""], "'' is not HOST, HOST:PORT, IPV6, [IPV6]:PORT or unix:PATH"),
+        (["[::1"], "'[::1' is not HOST, HOST:PORT, IPV6, [IPV6]:PORT or unix:PATH"),
+        (["h:"], "'' is not a port: those are 1 to 65535"),
+        (["h:65536"], "'65536' is not a port: those are 1 to 65535"),
+        (["[::1]:x"], "'x' is not a port: those are 1 to 65535"),
+        (["h", "--count", "1", "65536"], "'65536' is not a port: those are 1 to 65535"),
+        (["1"], "'1' is a port, and has no host before it"),
+        (["h:1", "2"], "'2' is a port, and has no host before it"),
+        (["unix:/s", "2"], "'2' is a port, and has no host before it"),
         (["h", "--count", "0"], "-c/--count: '0' is not a whole number from 1 to 1000000000"),
         (["h", "--interval", "0"], "-i/--interval: '0' is not a number from 0.001 to 86400"),
         (["h", "--timeout", "nan"], "-W/--timeout: 'nan' is not a number from 0.001 to 86400"),
@@ -320,7 +364,7 @@ def test_thresholds_decide_the_exit_status(
         (["h", "--insecure"], "--insecure: only with --tls"),
         (
             ["h", "--tls", "--cafile", "x", "--insecure"],
-            "--cafile: not with --insecure, which verifies nothing",
+            "--cafile: not with --insecure",
         ),
         (["h", "--tls", "--cafile", "nowhere"], "--cafile: cannot read 'nowhere': No such file or directory"),
         (["h", "--tls", "--cafile", os.devnull], f"--cafile: cannot read '{os.devnull}': "),
@@ -331,6 +375,28 @@ def test_thresholds_decide_the_exit_status(
         (["h", "--flood", "--count", "2"], "--count: not with --flood"),
         (["h", "--once", "--reconnect"], "--once: not with --reconnect"),
         (["h", "--flood", "--csv", "x"], "--csv: not with --flood"),
+        (["h", "--flood", "--deadline", "2"], "--deadline: not with --flood"),
+        (["h", "--flood", "-q"], "--quiet: not with --flood"),
+        (["h", "--json", "-q"], "--quiet: not with --json"),
+        (["h", "--json", "-D"], "--timestamps: not with --json"),
+        (["h", "-q", "-D"], "--timestamps: not with --quiet"),
+        (["h", "-w", "0"], "-w/--deadline: '0' is not a number from 0.001 to 31622400"),
+        (["h:1", "unix:x", "[::1]:2", "--port", "3"], "--port: there is no HOST without a port"),
+        (["h", "--port", "0"], "--port: '0' is not a whole number from 1 to 65535"),
+        (["h", "--source", "h"], "--source: 'h' is not an IP address"),
+        (["h", "--source", "::1", "-6"], "-4 and -6: not with --source"),
+        (["h", "--interface", "no such"], "--interface: "),
+        (["h", "--interface", "a\0"], "--interface: "),
+        (["h", "--tos", "256"], "--tos: '256' is not a multiple of 4 from 0 to 252, or from 0x00 to 0xfc"),
+        (["h", "--tos", "0x01"], "--tos: '0x01' is not a multiple of 4 "),
+        (["h", "--tos", "x"], "--tos: 'x' is not a multiple of 4 "),
+        (["h", "--proxy-header", "v3"], "--proxy-header: invalid choice: 'v3' "),
+        (["h", "--certificate", "x"], "--certificate: only with --tls"),
+        (["h", "--tls", "--private-key", "x"], "--private-key: only with --certificate"),
+        (["unix:x", "--tls"], "--tls: unix:PATH has no name to verify: needs --servername or --insecure"),
+        (["unix:x", "-4"], "-4 and -6: not with unix:PATH"),
+        (["unix:x", "--source", "::1"], "--source: not with unix:PATH"),
+        (["unix:x", "--tos", "4"], "--tos: not with unix:PATH"),
         (["h", "--warn", "3", "--crit", "2.5"], "--warn: rtt=3 ends above --crit, rtt=2.5"),
         (
             ["h", "--warn", "x=1"],
@@ -360,6 +426,26 @@ def test_bad_options_get_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("h", [HostPort("h", 7)]),
+        ("h:1", [HostPort("h", 1)]),
+        ("h 1", [HostPort("h", 1)]),
+        ("a 1 b c:2 d 3", [HostPort("a", 1), HostPort("b", 7), HostPort("c", 2), HostPort("d", 3)]),
+        ("::1", [HostPort("::1", 7)]),
+        ("::1 8", [HostPort("::1", 8)]),
+        ("[::1]", [HostPort("::1", 7)]),
+        ("[::1] 8", [HostPort("::1", 8)]),
+        ("[::1]:8", [HostPort("::1", 8)]),
+        ("fe80::1%eth0", [HostPort("fe80::1%eth0", 7)]),
+        ("unix:/run/a:1 h", [UnixPath("/run/a:1"), HostPort("h", 7)]),
+    ],
+)
+def test_words_name_targets(words: str, expected: list[Endpoint]) -> None:
+    assert targets(words.split(), 7) == expected
+
+
 def test_a_plot_needs_matplotlib(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, port: int, ping: Ping
 ) -> None:
@@ -367,7 +453,7 @@ def test_a_plot_needs_matplotlib(
     done = ping(f"127.0.0.1:{port}", "--plot", tmp_path / "run.svg")
     assert list(tmp_path.iterdir()) == []
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("tsserv-ping: --plot: needs matplotlib: pip install 'tsserv[plot]' ")
+    assert done.err.startswith("tsserv-ping: --plot: needs matplotlib: pip install matplotlib ")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -395,7 +481,9 @@ def test_help_imports_neither_twisted_nor_matplotlib() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\nset()\n")
-    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    lines = done.stdout.splitlines()[:-1]
+    assert all(len(line) <= 80 for line in lines)
+    assert len(lines) <= 76  # a screen and a half
 
 
 def test_the_version(ping: Ping) -> None:
@@ -403,19 +491,15 @@ def test_the_version(ping: Ping) -> None:
     assert (done.status, done.out) == (0, f"tsserv-ping {importlib.metadata.version('tsserv')}\n")
 
 
-def test_a_manual_page_completions_and_an_archive_are_installed(port: int, ping: Ping) -> None:
-    options = re.findall(r"^  (?:-\w(?: \w+)?, )?(--(?!help)[a-z]+)", ping("--help").out, re.MULTILINE)
-    assert len(options) == 21
-    installed = {
-        path.name: path for path in importlib.metadata.files("tsserv") or [] if "share" in path.parts
-    }
-    archive = installed.pop("tsserv-ping.pyz")
-    assert sorted(installed) == ["_tsserv-ping", "tsserv-ping", "tsserv-ping.1"]
-    for path in installed.values():
-        text = path.read_text().replace("\\-", "-")
-        assert [option for option in options if option not in text] == []
+def test_a_manual_page_and_an_archive_are_installed(port: int, ping: Ping) -> None:
+    options = re.findall(r"^  (?:-\w(?: \w+)?, )?(--(?!help)[a-z-]+)", ping("--help").out, re.MULTILINE)
+    assert len(options) == 33
+    files = importlib.metadata.files("tsserv") or []
+    installed = {path.name: path for path in files if "share" in path.parts}
+    archive = installed["tsserv-ping.pyz"]
     page = installed["tsserv-ping.1"].read_text()
-    assert all(f".SH {title}\n" in page for title in ("EXIT STATUS", "EXAMPLES", "SEE ALSO"))
+    assert [option for option in options if option not in page.replace("\\-", "-")] == []
+    assert all(f".SH {title}\n" in page for title in ("Exit status", "Examples", "See also"))
     # Without site-packages nothing but Python is left.
     command = [sys.executable, "-I", "-S", str(archive.locate())]
     version = subprocess.run([*command, "--version"], capture_output=True, text=True)
@@ -429,7 +513,7 @@ def test_a_manual_page_completions_and_an_archive_are_installed(port: int, ping:
 
 def summary(counts: Counts, offset: Offset | None = None) -> Summary:
     """Return the summary of a run of a second."""
-    return Summary(HostPort("host", 1), None, counts, offset or Offset(), 1.0, "", Thresholds({}, {}))
+    return Summary(HostPort("host", 1), Thresholds({}, {}), counts, offset or Offset(), seconds=1.0)
 
 
 def test_the_summary_has_every_count_that_is_not_zero() -> None:
@@ -447,7 +531,7 @@ def test_the_summary_has_every_count_that_is_not_zero() -> None:
         outages=2,
         away=1.25,
     )
-    lines = summary_lines(summary(counts), histogram=False)
+    lines = summary_lines(summary(counts))
     assert lines[2] == "12 sent, 4 answered, 5 lost (41.7 %), 1.0 s"
     assert [line.partition(":")[0] for line in lines[3:] if line] == [
         "2 altered",
@@ -471,7 +555,7 @@ def test_the_summary_says_what_the_offset_means(bounds: tuple[int, int], meaning
     offset.best = Bounds(*bounds)
     counts = Counts(answered=1)
     counts.rtts.add(1000)
-    assert summary_lines(summary(counts, offset), histogram=False)[-1].endswith(meaning)
+    assert summary_lines(summary(counts, offset))[-1].endswith(meaning)
 
 
 def test_the_summary_has_a_drift_once_it_can_be_told() -> None:
@@ -481,7 +565,7 @@ def test_the_summary_has_a_drift_once_it_can_be_told() -> None:
     for second in (0, 100):
         sent = 1795422158 + second
         offset.add(b"[%d.%06d] " % (sent, 20 * second), sent * 10**9, 1000)
-        lines = summary_lines(summary(counts, offset), histogram=False)
+        lines = summary_lines(summary(counts, offset))
         assert any(line.startswith("drift +20.0 ppm +/- 15.") for line in lines) == bool(second)
 
 

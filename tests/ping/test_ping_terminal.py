@@ -13,7 +13,7 @@ import struct
 import subprocess
 import sysconfig
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -123,6 +123,42 @@ def test_a_signal_waits_for_the_end_of_a_step_and_a_second_one_does_not() -> Non
             signal.signal(number, handler)
 
 
+def test_a_deadline_ends_it_whatever_is_missing(port: int) -> None:
+    for options, expected in [
+        (("--interval", 0.05), r"\d+ sent, [1-9]\d* answered, 0 lost"),
+        (("--size", 100, "--interval", 60), r"1 sent, 0 answered, 0 lost \(0 %\), \d\.\d s\n1 pending"),
+    ]:
+        with start(f"127.0.0.1:{port}", "--deadline", 2, *options) as process:
+            out, err = process.communicate(timeout=PATIENCE)
+        assert re.search(f"\n{expected}", out)
+        assert (process.returncode, err) == (0 if "--size" not in options else 1, "")
+
+
+def test_a_deadline_that_passes_before_there_is_a_connection_gets_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        for options, status in ((("--insecure",), 3), (("--insecure", "--nagios"), 2)):
+            with start(f"127.0.0.1:{port}", "--tls", "--deadline", 0.3, *options) as process:
+                out, err = process.communicate(timeout=PATIENCE)
+            assert process.returncode == status
+            assert f"127.0.0.1:{port}: no connection before the deadline" in out + err
+            assert (out + err).count("\n") == 1
+
+
+def test_the_deadline_waits_for_the_end_of_a_step() -> None:
+    interrupt = Interrupt()
+    handler = signal.getsignal(signal.SIGALRM)
+    try:
+        interrupt.end_after(PATIENCE)
+        signal.raise_signal(signal.SIGALRM)
+        assert interrupt.expired
+        with pytest.raises(KeyboardInterrupt):
+            interrupt.__enter__()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+
+
 def test_a_reader_that_goes_away_ends_it_and_files_are_whole(port: int, tmp_path: Path) -> None:
     arguments = ("--interval", 0.01, "--plot", tmp_path / "run.svg", "--csv", tmp_path / "csv")
     with start(f"127.0.0.1:{port}", *arguments) as process:
@@ -154,7 +190,7 @@ def test_closed_streams_do_no_harm(closed: str, port: int) -> None:
     assert ("1 answered" in done.stdout) == (" >" not in f" {closed}")
     done = subprocess.run([*shell, "host:0"], env=environment(), capture_output=True, text=True)
     assert done.returncode == 2
-    assert ("is not a whole number" in done.stderr) == ("2>" not in closed)
+    assert ("is not a port" in done.stderr) == ("2>" not in closed)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -189,7 +225,7 @@ def test_a_second_signal_ends_it_at_once(ping: Ping) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     class Stubborn(Outputs):
-        def end(self, summary: Summary) -> None:
+        def end(self, summaries: Sequence[Summary]) -> None:
             raise KeyboardInterrupt
 
     with serving(interrupt_twice) as port, pytest.MonkeyPatch.context() as patch:
@@ -237,6 +273,20 @@ def test_a_narrow_terminal_is_not_exceeded(port: int) -> None:
     assert bars
     bars += [line for line in lines if re.match(r"(?:>=|  ) +[0-9.]+ ms", line)]
     assert max(len(line) for line in bars) <= 40
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_the_lines_fit_the_terminal(columns: int, port: int) -> None:
+    options = ("--count", 3, "--interval", 0.01, "--reconnect", "--timestamps", "--histogram")
+    shown, _ = on_terminal("both", f"127.0.0.1:{port}", *options, columns=columns)
+    plain = re.sub(r"\x1b\[\d+m", "", shown)
+    assert max(len(line) for line in plain.splitlines()) <= columns
+    # What has no room in the line of a probe is left out; other lines are continued.
+    assert len(re.findall(r"^\[\d+\.\d{6}\] seq=\d rtt=\S+ ms", plain, re.M)) == 3
+    assert ("there=" in plain) == (columns == 80)
+    assert "connect=" not in plain
+    words = " ".join(plain.split())
+    assert re.search(r" rtt min/median/mean/max = \S+ ms stddev/jitter = \S+ ms ", words)
 
 
 def test_a_terminal_gets_a_progress_bar(port: int) -> None:

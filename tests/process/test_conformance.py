@@ -43,6 +43,9 @@ def test_twisteds_protocols_pass_their_tests_over_eager_listeners(tmp_path: Path
     successes = re.search(r"successes=(\d+)\)$", output, re.MULTILINE)
     assert successes, output
     assert int(successes[1]) > 2000, output
-    failed = re.findall(r"^failed: (\S+)$", output, re.MULTILINE)
+    # That test expects that Nagle's algorithm is on at first; eager connections never have it.
+    failed = {*re.findall(r"^failed: (\S+)$", output, re.MULTILINE)} - {
+        "twisted.test.test_tcp.LoopbackTests.test_tcpNoDelay"
+    }
     # What fails must fail without an eager reactor too.
     assert not failed or "successes=" not in trial(tmp_path, *failed), output

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Files, tls_port
 from processes import PATIENCE, Twistd, receive, wait_until
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -64,6 +65,38 @@ def test_above_the_most_connections_clients_are_closed_at_once_and_counted(
     assert service.output.count("\n") < 20
 
 
+@pytest.mark.parametrize(
+    ("layers", "options"), [("tls+", []), ("tls+", ["--no-eager"]), ("proxy+", []), ("proxy+tls+", [])]
+)
+def test_clients_that_send_nothing_to_a_place_with_layers_keep_nobody_out(
+    layers: str,
+    options: list[str],
+    files: Files,
+    serve: Callable[..., Twistd],
+    clients: contextlib.ExitStack,
+) -> None:
+    _, *credentials = files.options if "tls" in layers else [""]
+    endpoint = f"--listen={layers}tcp:0:interface=127.0.0.1"
+    service = serve("--max-connections=200", endpoint, *credentials, *options)
+    silent = [
+        clients.enter_context(socket.create_connection(("127.0.0.1", tls_port(service)), PATIENCE))
+        for _ in range(220)
+    ]
+    for number in range(252):
+        client = clients.enter_context(service.connect())
+        exchange(client)
+        if number % 2:
+            client.close()
+    if layers == "tls+":
+        plain = socket.create_connection(("127.0.0.1", tls_port(service)), PATIENCE)
+        exchange(clients.enter_context(files.context().wrap_socket(plain, server_hostname="127.0.0.1")))
+    assert not ended(silent[0])
+    service.stop()
+    assert "Traceback" not in service.output
+    assert service.output.count("closing the oldest connections ") == 1
+    assert "refus" not in service.output
+
+
 def test_one_host_has_so_many_connections(
     serve: Callable[..., Twistd], clients: contextlib.ExitStack
 ) -> None:
@@ -78,12 +111,12 @@ def test_one_host_has_so_many_connections(
 
 
 def test_an_idle_connection_is_closed(serve: Callable[..., Twistd]) -> None:
-    with serve("--idle-timeout=0.5").connect() as client:
+    with serve("--idle-timeout=2").connect() as client:
         exchange(client)
         assert ended(client)
 
 
-@pytest.mark.parametrize("size", [100_000, 2_000_000, 100_000_000], ids=["kernel", "kernel, large", "both"])
+@pytest.mark.parametrize("size", [100_000, 100_000_000], ids=["kernel", "both"])
 def test_a_client_that_takes_nothing_is_cut_off(size: int, serve: Callable[..., Twistd]) -> None:
     """What waits may wait in the kernel alone, or in the service too."""
     service = serve("--stall-timeout=0.5")

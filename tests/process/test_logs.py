@@ -11,10 +11,12 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import program
 from processes import PATIENCE, TWISTD, Twistd, environment, receive, run_twistd, wait_until
 
 
@@ -55,6 +57,79 @@ def test_json_and_a_file_that_is_renamed(path: Path, serve: Callable[..., Twistd
         assert {key: line[key] for key in event} == event
     assert closed["reason"] == "ended by the client"
     assert path.stat().st_mode == old.stat().st_mode
+
+
+# Becomes twistd, with lines held back until something flushes them; SIGUSR2 has the reactor crash.
+HOLD_BACK = """
+import signal, sys
+from twisted.scripts.twistd import run
+from tsserv.connections import accesslog
+accesslog._HELD_BACK = 1000.0
+def crash(*signal):
+    from twisted.internet import reactor
+    reactor.callFromThread(reactor.crash)
+signal.signal(signal.SIGUSR2, crash)
+del sys.argv[0]
+run()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2], ids=["SIGTERM", "crash"])
+def test_lines_that_are_held_back_are_in_both_logs_at_the_end_in_their_place(
+    number: signal.Signals, path: Path, serve: Callable[..., Twistd]
+) -> None:
+    service = serve(f"--logfile={path}", "--drain-timeout=0", prefix=(sys.executable, "-c", HOLD_BACK))
+    with service.connect() as client:
+        client.sendall(b"x")
+        receive(client, 28)
+        assert "connected from" not in service.output
+        service.stop(number)
+    events = ["listening on", "waiting for connection", "...connected from: 127.0.0.1"]
+    if number == signal.SIGTERM:
+        events += ["waiting up to", "connections aborted", "...closed: 127.0.0.1"]
+    found = "|".join(map(re.escape, [*events, "Server Shut Down"]))
+    assert re.findall(found, path.read_text()) == events
+    assert re.findall(found, service.output) == [*events, "Server Shut Down"]
+
+
+# Becomes twistd with a logger of its own.
+LOGGER = """
+import sys
+from twisted.logger import ILogObserver
+from twisted.scripts.twistd import run
+from zope.interface import implementer
+def make():
+    @implementer(ILogObserver)
+    def observe(event):
+        print(event.get("peer"), event["log_format"].format_map(event), file=sys.__stdout__, flush=True)
+    return observe
+sys.argv[:2] = [sys.argv[1], "--logger=__main__.make"]
+run()
+"""
+
+
+def test_a_logger_of_another_kind_gets_each_line_as_an_event(
+    path: Path, serve: Callable[..., Twistd]
+) -> None:
+    service = serve(f"--logfile={path}", prefix=(sys.executable, "-c", LOGGER))
+    exchange(service.port)
+    service.wait_for(r"(?m)^127\.0\.0\.1 \.\.\.connected from: 127\.0\.0\.1\n")
+    service.wait_for(r"(?m)^127\.0\.0\.1 \.\.\.closed: .* ended by the client\n")
+    service.stop()
+    assert len(re.findall(r" \[tsserv#info\] \.\.\.(connected|closed)", path.read_text())) == 2
+
+
+def test_a_large_file_is_rotated_at_the_next_run_of_logrotate(tmp_path: Path) -> None:
+    shipped = Path(__file__).parents[2].joinpath("etc/logrotate.d/tsserv").read_text()
+    config = tmp_path / "config"
+    config.write_text(
+        re.sub(r"^/var/log.*(?= \{)", f"{tmp_path}/*.log", shipped).replace("systemctl", ": systemctl")
+    )
+    for name, size in (("small", 1), ("large", 101 << 20)):
+        with (tmp_path / f"{name}.log").open("wb") as file:
+            file.truncate(size)
+    subprocess.run([program("logrotate"), f"--state={tmp_path}/state", config], check=True)
+    assert sorted(path.name for path in tmp_path.glob("*.log*")) == ["large.log", "large.log.1", "small.log"]
 
 
 def test_a_full_disk_is_one_line(serve: Callable[..., Twistd]) -> None:

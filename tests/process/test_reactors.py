@@ -73,10 +73,11 @@ def test_an_urgent_byte_is_one_like_the_others(tmp_path: Path, serve: Callable[.
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("options", [[], ["--no-eager"]], ids=["eager", "plain"])
 def test_a_file_descriptor_that_a_client_passes_is_not_received(
-    tmp_path: Path, serve: Callable[..., Twistd]
+    options: list[str], tmp_path: Path, serve: Callable[..., Twistd]
 ) -> None:
-    service = serve(f"--listen=unix:{tmp_path / 'sock'}")
+    service = serve(f"--listen=unix:{tmp_path / 'sock'}", *options)
     descriptors = Path(f"/proc/{service.process.pid}/fd")
     with socket.socket(socket.AF_UNIX) as client, (tmp_path / "passed").open("w") as passed:
         client.connect(str(tmp_path / "sock"))

@@ -36,7 +36,7 @@ def test_open_connections_are_served_on_until_they_are_quiet(serve: Callable[...
             client.sendall(b"%d" % number)
             assert receive(client, 28)[27:] == b"%d" % number
         assert client.recv(1) == b""
-    assert service.process.wait(30) in STOPPED
+    assert service.process.wait(PATIENCE) in STOPPED
     service.wait_for("waiting up to 30 s for 1 connections")
     assert "aborted" not in service.output
 
@@ -63,7 +63,7 @@ def test_who_is_in_the_middle_of_a_transfer_gets_everything(serve: Callable[...,
     service.process.send_signal(signal.SIGTERM)
     for thread in threads:
         thread.join()
-    assert service.process.wait(60) in STOPPED
+    assert service.process.wait(PATIENCE) in STOPPED
     for client, answer in zip(clients, answers, strict=True):
         client.close()
         assert STAMP.sub(b"", answer) == data
@@ -84,7 +84,7 @@ def test_who_has_connected_and_not_been_accepted_is_served(
     for client in clients:
         assert receive(client, 28)[27:] == b"x"
         client.close()
-    assert service.process.wait(30) in STOPPED
+    assert service.process.wait(PATIENCE) in STOPPED
 
 
 class Crowd:
@@ -210,7 +210,7 @@ def test_signals_at_once_are_no_trouble(serve: Callable[..., Twistd]) -> None:
         service.process.send_signal(signal.SIGTERM)
         service.process.send_signal(signal.SIGINT)
         service.process.send_signal(signal.SIGCONT)
-        assert service.process.wait(30) in (0, -signal.SIGTERM, -signal.SIGINT)
+        assert service.process.wait(PATIENCE) in (0, -signal.SIGTERM, -signal.SIGINT)
         service.end()
     assert "Traceback" not in service.output
 

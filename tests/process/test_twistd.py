@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import program
-from processes import PATIENCE, Twistd, receive, run_twistd, wait_until
+from processes import PATIENCE, TWISTD, Twistd, environment, receive, run_twistd, wait_until
 
 
 def test_the_foreground_says_what_it_does_and_ends_by_sigterm(serve: Callable[..., Twistd]) -> None:
@@ -33,6 +33,21 @@ def test_the_foreground_says_what_it_does_and_ends_by_sigterm(serve: Callable[..
         "...connected from: 127.0.0.1",
     ]
     assert closed.startswith("...closed: 127.0.0.1 port ")
+
+
+@pytest.mark.parametrize("command", [[TWISTD.with_name("tsserv")], [sys.executable, "-m", "tsserv"]])
+def test_the_command_tsserv_is_twistd_in_the_foreground(command: list[str | Path], tmp_path: Path) -> None:
+    service = Twistd(tmp_path, command=command)
+    try:
+        service.wait_until_up()
+        with service.connect() as client:
+            client.sendall(b"x")
+            assert receive(client, 28).endswith(b" x")
+    finally:
+        service.end()
+    assert list(tmp_path.iterdir()) == []  # no pid file
+    wrong = subprocess.run([*command, "--port=x"], env=environment(), capture_output=True, text=True)
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)
 
 
 def test_its_own_log_holds_its_own_lines_and_is_appended_to(
@@ -228,3 +243,14 @@ def test_another_twistd_imports_nothing_of_the_service(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_what_no_option_asks_for_is_not_imported(tmp_path: Path) -> None:
+    program = (
+        "import sys; from tsserv.tap import Options, makeService; config = Options();"
+        "config.parseOptions(['--port=0']); makeService(config);"
+        "names = 'twisted.web', 'prometheus_client', 'tsserv.status', 'tsserv.layers';"
+        "print([name for name in sys.modules if name.startswith(names)])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout == b"[]\n"

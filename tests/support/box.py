@@ -15,7 +15,7 @@ from pathlib import Path
 
 from processes import PATIENCE, wait_until
 
-#: What the box is made with, and what README calls in it beyond systemd.
+#: What the box is made with, and what docs/operations.md calls in it beyond systemd.
 PROGRAMS = ("systemd-analyze", "unshare", "nsenter", "mount", "sysctl")
 
 # Here python3 is the distribution's, while that of the test run may be in a folder of one user.

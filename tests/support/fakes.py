@@ -10,7 +10,6 @@ from typing import cast
 from twisted.application.service import MultiService
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -89,8 +88,8 @@ class FakeSocket:
     def setsockopt(self, level: int, option: int, value: object) -> None:
         self.options[level, option] = value
 
-    def getsockopt(self, level: int, option: int) -> object:
-        return self.options.get((level, option), 0)
+    def getsockopt(self, level: int, option: int, size: int = 0) -> object:
+        return self.options.get((level, option), bytes(size) if size else 0)
 
     def setblocking(self, blocking: bool) -> None:
         assert not blocking
@@ -197,10 +196,7 @@ class Client:
         transport, sock = self.transport, self.socket
         if self.reading and (sock.inbox or sock.ended or sock.broken):
             why = transport.doRead()
-            if why is CONNECTION_DONE:
-                self._reactor.removeReader(transport)
-                transport.readConnectionLost(Failure(why))
-            elif why is not None:
+            if why is not None:
                 self._lose(why)
             return True
         if transport in self._reactor.writers and (sock.room or sock.broken or not self.unsent):

@@ -1,4 +1,4 @@
-"""The units on a real systemd, which installs and runs the service as README says."""
+"""The units on a real systemd, which installs and runs the service as docs/operations.md says."""
 
 from __future__ import annotations
 
@@ -13,39 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from box import PROGRAMS, Box
+from boot import boot
+from box import Box
 from conftest import program
 from processes import STAMP, TWISTD, receive, wait_until
-from readme import blocks
+from readme import blocks, text
+from sources import CLONE
 
-CLONE = Path(__file__).parents[2]
+OPERATIONS = "docs/operations.md"
 
 # Most of the time goes into the installation, at the first test that needs it.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.once]
 
 
-def skip_without_box() -> None:
-    """Skip the test where no box can be made."""
-    if os.geteuid() != 0:
-        pytest.skip("a systemd of its own needs root")
-    for name in PROGRAMS:
-        program(name)
-    probe = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "true"]
-    done = subprocess.run(probe, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-        pytest.skip(f"a systemd of its own needs namespaces: {done.stderr.strip()}")
-
-
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    """Boot a systemd and install the service as README does it."""
-    skip_without_box()
+    """Boot a systemd and install the service as an operator does it."""
+    box = boot(CLONE, tmp_path_factory.mktemp("box"))
     try:
-        box = Box(CLONE, tmp_path_factory.mktemp("box"))
-    except RuntimeError as error:
-        pytest.skip(f"this machine does not let root make a box: {error}")
-    try:
-        box.run(blocks("Under systemd")[0], online=True)
+        box.run(blocks("Under systemd", document=OPERATIONS)[0], online=True)
         yield box
     finally:
         box.end()
@@ -57,7 +43,7 @@ def box(installed: Box) -> Box:
     installed.run(
         """
         systemctl stop 'tsserv*.socket' 'tsserv*.service'
-        rm -rf /etc/systemd/system/tsserv*.d
+        rm -rf /etc/systemd/system/tsserv*.d /etc/default/tsserv@*
         cp etc/default/tsserv /etc/default/
         systemctl daemon-reload
         systemctl reset-failed
@@ -104,7 +90,7 @@ def assert_serves(box: Box) -> None:
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     for unit in (CLONE / "etc/systemd").iterdir():
         # systemd looks whether the program is there.
-        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/tsserv/bin/twistd", str(TWISTD)))
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/tsserv/bin", str(TWISTD.parent)))
     done = subprocess.run(
         [program("systemd-analyze"), "verify", *sorted(tmp_path.iterdir())],
         stdout=subprocess.PIPE,
@@ -161,6 +147,20 @@ def test_the_drain_may_take_longer_than_the_unit_allows(box: Box) -> None:
     assert "connections aborted before they had finished: 1" in box.run("journalctl -u tsserv")
 
 
+def test_the_delay_may_take_longer_than_the_unit_allows(box: Box) -> None:
+    box.run("echo 'TSSERV_OPTIONS=--status 8080 --drain-delay=6' >/etc/default/tsserv")
+    drop_in(box, "[Service]\nTimeoutStopSec=2")
+    box.run("systemctl start tsserv")
+    box.run("systemctl --no-block stop tsserv")
+    wait_until(lambda: "stopping in 6 s" in box.run("journalctl -u tsserv"), "the delay")
+    with box.connect(8080) as client:
+        client.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
+        assert b" 404 " in client.recv(1 << 16)
+    assert_serves(box)
+    wait_until(lambda: shown(box, "ActiveState") == "inactive", "the end")
+    assert shown(box, "Result") == "success"
+
+
 def test_reload_is_told_and_keeps_process_and_connections(box: Box) -> None:
     box.run("systemctl start tsserv")
     pid = shown(box, "MainPID")
@@ -176,6 +176,17 @@ def test_reload_is_told_and_keeps_process_and_connections(box: Box) -> None:
     assert re.search(r"\(RELOADING=1, MONOTONIC_USEC=\d+\)", log)
     assert "Changed running -> reload" in log
     assert (shown(box, "MainPID"), shown(box, "ActiveState"), shown(box, "NRestarts")) == (pid, "active", "0")
+
+
+def test_a_reload_fails_if_a_restart_would_and_the_service_goes_on(box: Box) -> None:
+    box.run("systemctl start tsserv")
+    box.run("echo 'TSSERV_OPTIONS=--framing words' >/etc/default/tsserv")
+    assert "failed" in box.run("systemctl reload tsserv", check=False)
+    assert "--framing: 'words' is not one of chunk, line" in box.run("journalctl -u tsserv")
+    assert_serves(box)
+    box.run("echo 'TSSERV_OPTIONS=--listen tls+systemd:domain=INET:name=tsserv' >/etc/default/tsserv")
+    assert "failed" in box.run("systemctl reload tsserv", check=False)
+    assert "--listen: TLS needs --certificate" in box.run("journalctl -u tsserv")
 
 
 def test_status_shows_connections(box: Box) -> None:
@@ -247,7 +258,10 @@ def test_a_port_beside_the_socket_is_one_line(box: Box) -> None:
     assert "systemd passes sockets that would not be used: systemd:domain=INET6:index=0; " in line
 
 
-@pytest.mark.parametrize("place", ["--interface ::", "--listen tcp6:21567"])
+@pytest.mark.parametrize(
+    "place",
+    ["--interface ::", "--listen tcp6:21567", "--interface :: --no-eager", "--no-eager --listen tcp6:21567"],
+)
 def test_every_address_is_both_families_where_ipv6_sockets_are_for_ipv6_only(box: Box, place: str) -> None:
     box.run(f"echo 'TSSERV_OPTIONS={place}' >/etc/default/tsserv")
     box.run("sysctl -q net.ipv6.bindv6only=1")
@@ -256,6 +270,60 @@ def test_every_address_is_both_families_where_ipv6_sockets_are_for_ipv6_only(box
         assert_serves(box)  # over IPv4
     finally:
         box.run("sysctl -q net.ipv6.bindv6only=0")
+
+
+def test_the_installation_shows_what_it_would_do(box: Box) -> None:
+    before = box.run("rm /etc/default/tsserv /etc/systemd/system/tsserv@.service; find /etc | sort")
+    commands = box.run("/opt/tsserv/share/tsserv/install --dry-run").splitlines()
+    assert box.run("find /etc | sort") == before
+    assert "install -D -m 644 /dev/stdin /etc/systemd/system/tsserv@.service" in commands
+    assert "install -D -m 644 /dev/stdin /etc/default/tsserv" in commands
+    assert commands[-1] == "systemctl daemon-reload"
+    assert box.run("/opt/tsserv/share/tsserv/install").splitlines() == commands
+    assert "/etc/default/tsserv" not in box.run("/opt/tsserv/share/tsserv/install")
+
+
+def test_an_installation_elsewhere_has_its_own_path_in_the_units(box: Box) -> None:
+    box.run(
+        "cp -a /opt/tsserv /srv/elsewhere; sed -i 's,/opt/tsserv,/srv/elsewhere,' /srv/elsewhere/bin/twistd"
+    )
+    try:
+        box.run("/srv/elsewhere/share/tsserv/install")
+        assert "path=/srv/elsewhere/bin/twistd" in shown(box, "ExecStart")
+        box.run("systemctl start tsserv")
+        assert_serves(box)
+    finally:
+        box.run("rm -r /srv/elsewhere; /opt/tsserv/share/tsserv/install")
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("/srv/broken", "/srv/broken/bin/twistd does not run the service"),
+        ("/root/tsserv", "the unit may not read home directories, as /root/tsserv is in one"),
+    ],
+)
+def test_an_installation_that_cannot_serve_puts_nothing_in_place(box: Box, place: str, reason: str) -> None:
+    box.run(f"mkdir -p {place}/bin; cp -r /opt/tsserv/share {place}")
+    if "home" in reason:
+        box.run(f"ln -s /opt/tsserv/bin/* {place}/bin/")
+    before = box.run("ls -l --time-style=full-iso /etc/systemd/system /etc/default")
+    try:
+        assert reason in box.run(f"! {place}/share/tsserv/install")
+        assert box.run("ls -l --time-style=full-iso /etc/systemd/system /etc/default") == before
+    finally:
+        box.run(f"rm -r {place}")
+
+
+def test_clients_do_not_wait_for_a_program_that_is_missing(box: Box) -> None:
+    box.run("mv /opt/tsserv/bin/twistd /opt/tsserv/bin/gone; systemctl start tsserv.socket")
+    try:
+        with box.connect(21567) as client, pytest.raises(ConnectionResetError):
+            client.recv(1)
+        with pytest.raises(ConnectionRefusedError):
+            box.connect(21567)
+    finally:
+        box.run("mv /opt/tsserv/bin/gone /opt/tsserv/bin/twistd")
 
 
 def test_clients_do_not_wait_for_a_service_that_cannot_start(box: Box) -> None:
@@ -276,6 +344,35 @@ def test_the_first_client_starts_the_service(box: Box) -> None:
     assert shown(box, "ActiveState") == "inactive"
     assert_serves(box)
     assert shown(box, "ActiveState") == "active"
+
+
+def test_the_probe_for_prometheus_may_do_little_and_stops_well(box: Box) -> None:
+    [example] = blocks("For Prometheus", document="docs/probe.md")
+    box.run("systemctl start tsserv")
+    box.run(example, online=True)
+    unit = "tsserv-ping-exporter.service"
+    page = """/usr/bin/python3 -c 'from urllib.request import urlopen as u
+print(u("http://127.0.0.1:21570/metrics").read().decode())'"""
+    wait_until(
+        lambda: 'tsserv_ping_up{target="localhost:21567"} 1.0' in box.run(page, check=False), "an answer"
+    )
+    box.run("systemctl stop tsserv")
+    wait_until(lambda: 'tsserv_ping_up{target="localhost:21567"} 0.0' in box.run(page), "an outage")
+    box.run("systemctl start tsserv")
+    wait_until(lambda: 'tsserv_ping_outages_total{target="localhost:21567"} 1.0' in box.run(page), "its end")
+    assessment = box.run(f"systemd-analyze security --no-pager {unit}")
+    [exposure] = re.findall(rf"exposure level for {unit}: (\S+)", assessment)
+    assert float(exposure) <= 1.3
+    box.run(f"systemctl stop {unit}")
+    assert (shown(box, "Result", unit), shown(box, "ExecMainStatus", unit)) == ("success", "0")
+    log = box.run(f"journalctl --output=cat -u {unit}")
+    # Closed or reset: the service closes a connection that is silent for a second, which may cross a probe.
+    assert re.search("localhost:21567: connection ended: .+; connecting again", log)
+    assert "Traceback" not in log
+    box.run("echo TSSERV_PING_OPTIONS=--exporter=x >/etc/default/tsserv-ping-exporter")
+    box.run(f"systemctl start {unit}", check=False)
+    wait_until(lambda: shown(box, "ActiveState", unit) == "failed", "the end")
+    assert shown(box, "NRestarts", unit) == "0"
 
 
 class Traffic:
@@ -338,7 +435,7 @@ def test_a_stop_without_the_socket_answers_or_refuses(box: Box) -> None:
 
 
 def test_several_processes_share_a_port_and_one_may_go(box: Box) -> None:
-    start, take_away = blocks("Under systemd")[-2:]
+    start, give_status, take_away = blocks("Several processes", document=OPERATIONS)
     box.run(start)
     with Traffic(box) as traffic:
         wait_until(
@@ -350,12 +447,19 @@ def test_several_processes_share_a_port_and_one_may_go(box: Box) -> None:
             traffic.wait_for_more()
             box.run("systemctl start tsserv@2.socket tsserv@2.service")
             traffic.wait_for_more()
+        box.run(give_status)
+        traffic.wait_for_more()
     assert traffic.wrong == []
+    for port in (8081, 8082):
+        box.connect(port).close()
 
 
-def test_readmes_examples(box: Box) -> None:
+def test_the_examples_for_operators(box: Box) -> None:
+    examples = re.findall(r"^```sh\n(.*?)^```$", text(OPERATIONS), re.DOTALL | re.MULTILINE)
+    assert examples[:1] == blocks("Under systemd", document=OPERATIONS)[:1]
+    assert examples[-1:] == blocks("In the background", document=OPERATIONS)  # needs no systemd
     box.run("systemctl start tsserv")  # as the first has left it
-    for example in blocks("Under systemd")[1:]:
+    for example in examples[1:-1]:
         box.run(example)
         assert exchange(box).endswith(b"] hello\n")
 

@@ -6,9 +6,9 @@ import errno
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import NoReturn
 from unittest.mock import Mock
@@ -26,12 +26,13 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import _reservedFD
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tsserv.net.reactor import EagerReactor, eager
+from tsserv.net.reactor import EagerReactor, PlainReactor, eager
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
 
@@ -44,7 +45,15 @@ def client() -> Client:
 
 def test_what_is_written_goes_out_at_once(client: Client) -> None:
     client.transport.write(b"one")
-    client.transport.writeSequence([b"two", b"three"])
+    assert client.socket.taken == b"one"
+    assert client.unsent == 0
+
+
+def test_a_sequence_is_sent_with_what_is_written_after_it(client: Client) -> None:
+    client.transport.writeSequence([b"one", b"two"])
+    client.transport.write(b"three")
+    assert client.socket.taken == b""
+    assert client.turn()
     assert client.socket.taken == b"onetwothree"
     assert client.unsent == 0
 
@@ -221,30 +230,15 @@ def test_knows_and_forgets_all_who_read_and_write(running: Running, monkeypatch:
         descriptor.startReading()  # so that they are closed at the end
 
 
+def test_a_write_does_not_wait_for_the_acknowledgement_of_the_one_before(running: Running) -> None:
+    running.connect(1)
+    [transport] = [reader for reader in running.reactor.getReaders() if hasattr(reader, "protocol")]
+    assert transport.getTcpNoDelay()
+
+
 def test_a_family_that_is_neither_tcp_nor_unix_is_refused(running: Running) -> None:
     with pytest.raises(UnsupportedAddressFamily):
         running.reactor.adoptStreamPort(0, -1, Factory())
-
-
-def test_a_turn_ends_by_time_and_everybody_is_served(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many are ready, and however eagerly the first ones go on sending."""
-    clients = running.connect(100)
-    ticks = count()
-    monkeypatch.setattr(running.reactor, "_now", lambda: next(ticks))  # each batch takes a second
-    for client in clients:
-        client.sendall(b"x")
-    unserved, served = set(clients), []
-    while unserved:
-        running.reactor.doRead()
-        answered = [client for client in clients if arrived(client)]
-        served.append(len(answered))
-        for client in answered:
-            assert client.recv(9) == b"x"
-            client.sendall(b"x")
-        unserved -= {*answered}
-    assert served == [64, 64]
 
 
 def test_a_bug_in_one_connection_is_logged_and_ends_that_one(running: Running, logged: list[str]) -> None:
@@ -259,10 +253,12 @@ def test_a_bug_in_one_connection_is_logged_and_ends_that_one(running: Running, l
     ]
 
 
+@pytest.mark.parametrize("lingers", [0, 1], ids=["closed", "reset"])
 def test_a_bug_at_the_end_of_one_connection_is_logged_and_harms_no_other(
-    running: Running, logged: list[str]
+    lingers: int, running: Running, logged: list[str]
 ) -> None:
     bad, good = running.connect(2)
+    bad.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", lingers, 0))
     for reader in running.reactor.getReaders():
         if hasattr(reader, "protocol"):
             reader.protocol.connectionLost = lambda reason: 1 // 0
@@ -379,7 +375,7 @@ def describe(running: Running) -> Iterator[Callable[[Callable[[], object]], Desc
 Describe = Callable[[Callable[[], object]], Descriptor]
 
 
-def fail(error: Exception) -> NoReturn:
+def fail(error: BaseException) -> NoReturn:
     raise error
 
 
@@ -481,7 +477,7 @@ def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
 ) -> None:
     with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(socket.socket, "accept", failing(error))
+            patched.setattr(socket.socket, "_accept", failing(error))
             running.reactor.doRead()
         assert {*logged} == {f"cannot accept a connection: [Errno {error}] {os.strerror(error)}"}
         client.sendall(b"x")
@@ -494,7 +490,7 @@ def test_a_system_without_room_is_not_asked_again_at_once(
 ) -> None:
     with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
         with monkeypatch.context() as patched:
-            patched.setattr(socket.socket, "accept", failing(error))
+            patched.setattr(socket.socket, "_accept", failing(error))
             for _ in range(9):
                 running.reactor.doRead()
         assert len(logged) == 1
@@ -506,31 +502,64 @@ def test_a_system_without_room_is_not_asked_again_at_once(
 def test_a_listener_that_has_closed_meanwhile_does_not_try_again(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket.socket, "accept", failing(errno.ENFILE))
+    monkeypatch.setattr(socket.socket, "_accept", failing(errno.ENFILE))
     running.port.doRead()
     running.port.stopListening()
     running.real.advance(0.125)
     assert running.reactor.getReaders() == []
 
 
-def test_twisted_handles_the_want_of_file_descriptors(
+def test_without_file_descriptors_those_who_wait_are_turned_away(
     running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
 ) -> None:
-    monkeypatch.setattr(socket.socket, "accept", failing(errno.EMFILE))
-    running.port.doRead()
-    assert "EMFILE encountered" in logged[0]
+    real, calls = socket.socket._accept, iter([failing(errno.EMFILE)])  # type: ignore[attr-defined]
+    monkeypatch.setattr(socket.socket, "_accept", lambda listening: next(calls, real)(listening))
+    with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
+        running.reactor.doRead()
+        assert client.recv(1) == b""
+    assert len(logged) == 1
+    [client] = running.connect(1)
+    client.sendall(b"x")
+    running.turn(lambda: arrived(client))
+
+
+def test_without_one_in_reserve_either_they_wait(
+    running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    monkeypatch.setattr(_reservedFD, "available", lambda: False)
+    with monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "_accept", failing(errno.EMFILE))
+        running.port.doRead()
+    assert running.reactor.getReaders() == []
+    running.real.advance(0.125)
+    running.connect(1)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_an_exception_while_a_client_is_accepted_costs_no_other(
+    error: type[BaseException], running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    address = ("127.0.0.1", running.port.getHost().port)
+    with socket.create_connection(address, PATIENCE) as client:
+        with monkeypatch.context() as patched:
+            patched.setattr(running.port.factory, "buildProtocol", lambda _: fail(error("a bug")))
+            running.reactor.doRead()
+        assert client.recv(1) == b""
+    assert len(logged) == 1
+    assert "Unhandled error in <twisted.internet.protocol.Factory" in logged[0]
+    running.connect(1)
 
 
 def test_where_it_cannot_be_the_real_reactor_serves(
     logged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    assert eager(clock) is clock
+    assert isinstance(eager(clock), PlainReactor)
     assert "has no epoll, or takes no readers" in logged[0]
     reactor = MemoryReactorClock()
     assert isinstance(eager(reactor), EagerReactor)
     monkeypatch.delattr(select, "epoll")
-    assert eager(reactor) is reactor
+    assert isinstance(eager(reactor), PlainReactor)
 
 
 def test_a_unix_connection_receives_no_file_descriptor_where_the_system_lets_them_pass(

@@ -69,14 +69,15 @@ def wait_for_writer(writer: LineWriter) -> None:
     wait_until(lambda: bool(done), "the end of the queue")
 
 
+@pytest.mark.parametrize("batch", [1, 100])
 def test_a_pipe_that_nobody_reads_holds_nothing_up_and_what_is_lost_is_counted(
-    pipe: tuple[FileIO, FileIO], logged: list[str]
+    batch: int, pipe: tuple[FileIO, FileIO], logged: list[str]
 ) -> None:
     reader, file = pipe
     writer = LineWriter(file, "the pipe", running())
     lines = [b"line %05d\n" % number for number in range(30_000)]
-    for line in lines:
-        writer.write(line.decode())
+    for start in range(0, len(lines), batch):
+        writer.write(*(line.decode() for line in lines[start : start + batch]))
     assert logged == ["Cannot write to the pipe: 10000 lines are waiting already; lines are lost"]
     kept = 30_000 - writer._dropped
     assert kept < 20_000

@@ -12,23 +12,24 @@ from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 from processes import PATIENCE
 from twisted.application.internet import TCPServer
 from twisted.application.service import Service
-from twisted.internet import tcp
+from twisted.internet import tcp, unix
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.interfaces import IReactorCore, IReactorTCP
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import AccumulatingProtocol, MemoryReactorClock
 from twisted.python.failure import Failure
-from twisted.python.systemd import ListenFDs
 
 from tsserv.net import closing, endpoints
-from tsserv.net.endpoints import Place, parse_place
+from tsserv.net.endpoints import Place, parse_place, parse_status
 from tsserv.net.listeners import CannotStart, EndpointListener, Listener
-from tsserv.net.reactor import EagerReactor
+from tsserv.net.reactor import EagerReactor, PlainReactor
+from tsserv.status.site import StatusListener
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
 
@@ -76,7 +77,21 @@ def factory() -> Factory:
 
 def listener(reactor: object, interface: str = "127.0.0.1", port: int = 4711) -> Listener:
     """Return a listener."""
-    return Listener(port, factory(), interface=interface, backlog=9, reactor=cast(IReactorTCP, reactor))
+    return Listener(
+        port,
+        factory(),
+        interface=interface,
+        backlog=9,
+        socket_buffer=65536,
+        reactor=cast(IReactorTCP, reactor),
+    )
+
+
+def endpoint_listener(reactor: object, description: str, socket_buffer: int = 65536) -> EndpointListener:
+    """Return a listener on an endpoint."""
+    return EndpointListener(
+        description, factory(), backlog=9, socket_buffer=socket_buffer, reactor=cast(IReactorCore, reactor)
+    )
 
 
 @pytest.mark.parametrize(("interface", "shown"), [("127.0.0.1", r"127\.0\.0\.1"), ("::1", r"\[::1\]")])
@@ -87,31 +102,48 @@ def test_is_a_tcp_server_and_says_where_it_listens(
     start: Callable[[Service], Service],
     logged: list[str],
 ) -> None:
-    service = start(
-        Listener(0, factory(), interface=interface, backlog=9, reactor=cast(IReactorTCP, reactor))
-    )
+    service = start(listener(reactor, interface, port=0))
     assert isinstance(service, TCPServer)
     assert re.fullmatch(rf"listening on {shown}:\d+", logged[-1])
 
 
-@pytest.mark.parametrize("listen", ["port", "endpoint"])
-def test_connections_take_over_what_the_listener_has_set(
-    listen: str, reactor: EagerReactor, start: Callable[[Service], Service]
-) -> None:
-    if listen == "port":
-        start(Listener(0, factory(), interface="127.0.0.1", backlog=9, reactor=cast(IReactorTCP, reactor)))
-    else:
-        start(
-            EndpointListener(
-                "tcp:0:interface=127.0.0.1", factory(), backlog=9, reactor=cast(IReactorCore, reactor)
-            )
-        )
+def accepted(reactor: EagerReactor) -> tcp.Server:
+    """Connect to the listener of ``reactor``; return its end of the connection."""
     [port] = reactor.getReaders()[:1]
     with socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE):
         reactor.doRead()
-        [transport] = [reader for reader in reactor.getReaders() if hasattr(reader, "getTcpNoDelay")]
-        assert transport.getTcpNoDelay()
-        assert transport.getTcpKeepAlive()
+    [transport] = [reader for reader in reactor.getReaders() if hasattr(reader, "getTcpNoDelay")]
+    assert isinstance(transport, tcp.Server)
+    return transport
+
+
+@pytest.mark.parametrize("listen", ["port", "tcp:0:interface=127.0.0.1", "systemd:domain=INET:index=0"])
+def test_connections_take_over_what_the_listener_has_set(
+    listen: str,
+    reactor: EagerReactor,
+    start: Callable[[Service], Service],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if listen.startswith("systemd"):
+        passed = socket.create_server(("127.0.0.1", 0)).detach()  # the listener closes it
+        fds = Mock(inheritedDescriptors=lambda: [passed])
+        monkeypatch.setattr("tsserv.net.endpoints._SOCKETS", fds)
+    start(listener(reactor, port=0) if listen == "port" else endpoint_listener(reactor, listen))
+    transport = accepted(reactor)
+    assert transport.getTcpNoDelay()
+    assert transport.getTcpKeepAlive()
+    assert transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE)
+    assert transport.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == 65536
+    assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == 32768
+
+
+def test_without_a_size_the_system_decides_about_socket_buffers(
+    reactor: EagerReactor, start: Callable[[Service], Service]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        usual = plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    start(endpoint_listener(reactor, "tcp:0:interface=127.0.0.1", socket_buffer=0))
+    assert accepted(reactor).socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == usual
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
@@ -146,7 +178,7 @@ def test_as_many_may_wait_as_the_description_or_else_the_option_says(
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(socket.socket, "listen", lambda _, backlog: asked.append(backlog))
-    start(EndpointListener(description, factory(), backlog=9, reactor=cast(IReactorCore, reactor)))
+    start(endpoint_listener(reactor, description))
     assert asked[-1] == backlog
 
 
@@ -193,9 +225,12 @@ def test_an_endpoint_is_checked_without_listening(tmp_path: Path) -> None:
 def test_a_socket_of_systemds_is_taken_by_its_name_and_family_only(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as passed:
         fd = passed.fileno()
-        monkeypatch.setattr("tsserv.net.endpoints._SystemdParser._sddaemon", ListenFDs([fd], ["web"]))
-        text = "systemd:domain=INET:name=web"
-        assert parse_place(f"tls+{text}") == Place(proxy=False, tls=True, endpoint=text, passed=fd)
+        monkeypatch.setattr("tsserv.net.endpoints._SOCKETS", Mock(inheritedDescriptors=lambda: [fd]))
+        monkeypatch.setattr("tsserv.net.endpoints._INDEX", {"web": 0})
+        endpoint = "systemd:domain=INET:index=0"
+        assert parse_place("tls+systemd:domain=INET:name=web") == Place(
+            proxy=False, tls=True, endpoint=endpoint, passed=fd
+        )
         with pytest.raises(ValueError, match=r"its domain is INET$"):
             parse_place("systemd:domain=INET6:index=0")
         with pytest.raises(ValueError, match=r"systemd has not passed it; it has passed web$"):
@@ -205,11 +240,11 @@ def test_a_socket_of_systemds_is_taken_by_its_name_and_family_only(monkeypatch: 
 @pytest.mark.parametrize(
     ("variables", "names"),
     [
-        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=2\0LISTEN_FDNAMES=web:mail\0", {"web": 3, "mail": 4}),
-        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=2\0LISTEN_FDNAMES=web\0", {"unknown": 4}),
-        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=1\0", {"unknown": 3}),
-        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=0\0", {}),
-        (f"LISTEN_PID={os.getpid()}\0LISTEN_FDS=x\0", {}),
+        ("LISTEN_PID=this\0LISTEN_FDS=2\0LISTEN_FDNAMES=web:mail\0", {"web": 0, "mail": 1}),
+        ("LISTEN_PID=this\0LISTEN_FDS=2\0LISTEN_FDNAMES=web\0", {"unknown": 1}),
+        ("LISTEN_PID=this\0LISTEN_FDS=1\0", {"unknown": 0}),
+        ("LISTEN_PID=this\0LISTEN_FDS=0\0", {}),
+        ("LISTEN_PID=this\0LISTEN_FDS=x\0", {}),
         ("LISTEN_PID=1\0LISTEN_FDS=1\0LISTEN_FDNAMES=web\0", {}),
         ("\0HOME\0", {}),
         (None, {}),
@@ -221,10 +256,12 @@ def test_names_of_passed_sockets_are_optional(
     def read(_: Path) -> bytes:
         if variables is None:
             raise FileNotFoundError
-        return variables.encode()
+        return variables.replace("this", str(os.getpid())).encode()
 
     monkeypatch.setattr(Path, "read_bytes", read)
-    assert endpoints._passed().inheritedNamedDescriptors() == names
+    sockets, indexes = endpoints._passed()
+    assert indexes == names
+    assert len(sockets.inheritedDescriptors()) == (max(names.values()) + 1 if names else 0)
 
 
 def test_every_address_is_both_families_whatever_the_system_prefers(
@@ -240,6 +277,59 @@ def test_every_address_is_both_families_whatever_the_system_prefers(
     start(listener(reactor, "::", port=0))
     [port] = reactor.getReaders()[:1]
     socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE).close()
+
+
+class ForIPv6Only(socket.socket):
+    """A socket as it is where ``net.ipv6.bindv6only`` is 1."""
+
+    def __init__(self, *arguments: int, **keywords: int) -> None:
+        super().__init__(*arguments, **keywords)
+        if not keywords and self.family == socket.AF_INET6:
+            self.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+
+class AdoptingReactor(MemoryReactorClock):
+    """A reactor that takes over sockets."""
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: object) -> Mock:
+        return Mock(socket=socket.socket(fileno=os.dup(fileDescriptor)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda reactor: listener(PlainReactor(reactor), "::", port=0),
+        lambda reactor: endpoint_listener(PlainReactor(reactor), "tcp6:0"),
+        lambda reactor: StatusListener(parse_status(r"tcp6:0:interface=\:\:"), Mock(), reactor),
+    ],
+    ids=["port", "listen", "status"],
+)
+def test_without_eager_every_address_is_both_families_too(
+    make: Callable[[AdoptingReactor], EndpointListener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = make(AdoptingReactor())
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "socket", ForIPv6Only)
+        port = listening._getPort()
+    with port.socket as made:
+        socket.create_connection(("127.0.0.1", made.getsockname()[1]), PATIENCE).close()
+
+
+@pytest.mark.parametrize("listen", ["listenUNIX", "adoptStreamPort"])
+def test_without_eager_a_file_descriptor_that_a_client_passes_is_neither_received_nor_logged(
+    listen: str, logged: list[str]
+) -> None:
+    clock = MemoryReactorClock()
+    made = unix.Port(b"sock", factory(), reactor=clock)
+    port = getattr(PlainReactor(Mock(**{listen: lambda: made})), listen)()
+    server, client = socket.socketpair()
+    protocol = AccumulatingProtocol()
+    transport = port.transport(server, protocol, b"", port, 0, clock)
+    with server, client:
+        socket.send_fds(client, [b"x"], [client.fileno()])
+        transport.doRead()
+    assert protocol.data == b"x"
+    assert logged == []
 
 
 @pytest.mark.parametrize("reason", ["another system", "an error"])
@@ -261,3 +351,11 @@ def test_where_the_system_cannot_turn_clients_away_the_listener_closes_at_once(
         assert transport.getPeer().port == client.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, PATIENCE)
+
+
+def test_a_plain_reactor_hands_on_what_is_not_its_affair() -> None:
+    port = Mock(spec=tcp.Port)
+    reactor = PlainReactor(Mock(adoptStreamPort=lambda *arguments: port, seconds=lambda: 7.0))
+    assert reactor.seconds() == 7.0
+    assert reactor.adoptStreamPort(3, socket.AF_INET, Factory()) is port
+    assert not isinstance(getattr(port, "transport", None), type)

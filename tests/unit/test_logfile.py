@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -12,10 +13,10 @@ from pathlib import Path
 import pytest
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import Logger, LogPublisher
+from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher, formatEventAsClassicLogText
 from zope.interface import implementer
 
-from tsserv.ops.logfile import FORMATS, LogFile, open_log
+from tsserv.ops.logfile import FORMATS, LogFile, as_text, open_log
 
 
 @implementer(IReactorFromThreads)
@@ -108,6 +109,38 @@ def test_json_is_an_object_a_line(path: Path, publisher: LogPublisher) -> None:
     }
 
 
+def test_lines_of_connections_are_text_as_twistd_writes_it() -> None:
+    seen: list[LogEvent] = []
+    for seconds in (1795422158.999, 1795422159.0):
+        event = {"event": "open", "log_format": "from {peer}", "peer": "192.0.2.1"}
+        seen.append({"log_namespace": "tsserv", "log_level": LogLevel.info, "log_time": seconds, **event})
+    assert list(map(as_text, seen)) == list(map(formatEventAsClassicLogText, seen))
+
+
+def test_a_file_that_it_makes_is_for_the_user_who_reopens_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owners: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "fchown", lambda descriptor, uid, gid: owners.append((uid, gid)))
+    path.touch()
+    path.with_name("link").symlink_to("elsewhere")
+    for name in ("log", "link"):  # whoever may write to the directory can have made these
+        open_log(str(path.with_name(name)), 1, 2).close()
+    assert owners == []
+    for number, ids in enumerate([(1, 2), (1,), ()]):
+        open_log(str(path.with_name(str(number))), *ids).close()
+    assert owners == [(1, 2), (1, -1), (-1, -1)]
+
+
+def test_a_file_that_cannot_be_handed_over_is_used(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, uid: int, gid: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    open_log(str(path), 1).close()
+    assert path.exists()
+
+
 def test_a_reload_reopens_it_by_its_name(path: Path, publisher: LogPublisher) -> None:
     log = Logger("tsserv", observer=publisher)
     service = log_file(path, publisher)
@@ -140,7 +173,7 @@ def test_that_it_cannot_be_reopened_is_logged_and_the_old_one_goes_on(
     path.rename(path.with_name("old"))
     path.mkdir()
     service.reload()
-    assert logged == [f"Cannot reopen the log file {path}: Is a directory"]
+    assert logged == [f"Cannot reopen the log file {path}: Is a directory; the old one stays in use"]
     Logger("tsserv", observer=publisher).info("still here")
     service.stopService()
     assert messages(path.with_name("old")) == ["still here"]
@@ -158,7 +191,9 @@ def test_a_name_that_is_not_utf_8_is_logged_escaped(
     path.mkdir()
     service.reload()
     service.stopService()
-    assert logged == [rf"Cannot reopen the log file {tmp_path}/\xff: Is a directory"]
+    assert logged == [
+        rf"Cannot reopen the log file {tmp_path}/\xff: Is a directory; the old one stays in use"
+    ]
 
 
 def test_a_full_disk_is_one_line_and_its_end_another(

@@ -92,11 +92,13 @@ def test_what_comes_behind_the_header_is_read_in_the_sizes_of_the_framing(servic
 def test_a_header_without_a_client_is_served_as_the_proxys_own(
     header: bytes, service: Service, logged: list[str]
 ) -> None:
+    service.run(5)
     client = come(service, header, b"hello", ended=True)
     assert client.socket.taken == NOW + b"hello"
     service.run(1)
     [line] = logged
     assert line.startswith("...closed: 127.0.0.1 port 4711, 5 bytes in, ")
+    assert line.endswith(", chunks: 1, 0.000 s, ended by the client")
 
 
 @pytest.mark.parametrize("pieces", [[], [UNKNOWN], [ITSELF], [LOCAL], [LOCAL[:-1], LOCAL[-1:]]])
@@ -191,15 +193,14 @@ def test_proxies_are_trusted_by_network(address: IAddress | None, trusted: bool)
 
 def test_connections_without_a_header_yet_count_and_are_not_counted_twice() -> None:
     service = Service(BEHIND_A_PROXY, max_connections=2)
-    first, _ = come(service), come(service)
+    first, second = come(service), come(service)
+    assert len(service.connections) == 2
+    for client in (first, second):
+        client.socket.inbox.append(HEADER + b"x")
+        service.run()
+        assert client.socket.taken == NOW + b"x"
+        assert len(service.connections) == 2
     assert service.connect(PROXY) is None
-    first.socket.inbox.append(HEADER + b"x")
-    service.run()
-    assert first.socket.taken == NOW + b"x"
-    assert service.connect(PROXY) is None
-    service.run(5)
-    assert len(service.connections) == 1
-    assert service.connect(PROXY)
 
 
 def test_the_cap_for_a_host_is_for_clients_and_not_for_the_proxy(logged: list[str]) -> None:

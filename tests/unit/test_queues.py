@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -11,7 +12,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactorClock
 
-from tsserv.net.queues import largest_step, unsent, waiting
+from tsserv.net.queues import largest_step, make_room, unsent, waiting
 
 
 @pytest.fixture
@@ -86,3 +87,15 @@ def test_where_the_kernel_does_not_tell_twisted_does() -> None:
     client.socket.room = 0
     client.transport.write(b"x")
     assert unsent(client.transport) == 1
+
+
+def test_a_system_that_does_not_tell_how_much_memory_is_used_gets_nothing_changed() -> None:
+    client = connect(Service())
+    before = dict(client.socket.options)
+
+    def refuse(level: int, option: int, size: int = 0) -> object:
+        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+
+    client.socket.getsockopt = refuse  # type: ignore[method-assign]
+    make_room(client.transport)
+    assert client.socket.options == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -22,6 +21,8 @@ class Reactor(MemoryReactorClock):
     def __init__(self) -> None:
         super().__init__()
         self.stopped_by: list[int] = []
+        #: A signal between the reactor's own handlers and its first call.
+        self.signal_between = 0
 
     def stop_by(self, number: int, frame: FrameType | None) -> None:
         self.stopped_by.append(number)
@@ -33,6 +34,8 @@ class Reactor(MemoryReactorClock):
         """Begin to run."""
         signal.signal(signal.SIGTERM, self.stop_by)
         signal.signal(signal.SIGINT, self.stop_by if takes_sigint else signal.SIG_IGN)
+        if self.signal_between:
+            signal.raise_signal(self.signal_between)
         for function, arguments, keywords in self.whenRunningHooks:
             function(*arguments, **keywords)
 
@@ -45,6 +48,14 @@ def _handlers() -> Iterator[None]:
     yield
     for number, handler in zip(numbers, handlers, strict=True):
         signal.signal(number, handler)
+
+
+def test_a_signal_while_the_reactor_begins_to_run_is_the_first() -> None:
+    reactor, called = start()
+    reactor.signal_between = signal.SIGTERM
+    reactor.run()
+    signal.raise_signal(signal.SIGTERM)
+    assert (reactor.stopped_by, called) == ([signal.SIGTERM], ["hurry"])
 
 
 def start() -> tuple[Reactor, list[str]]:
@@ -61,16 +72,16 @@ def start() -> tuple[Reactor, list[str]]:
 def test_the_first_signal_is_the_reactors_and_the_next_ones_hurry() -> None:
     reactor, called = start()
     reactor.run()
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
     assert (reactor.stopped_by, called) == ([signal.SIGTERM], [])
-    os.kill(os.getpid(), signal.SIGINT)
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
     assert (reactor.stopped_by, called) == ([signal.SIGTERM], ["hurry"] * 2)
 
 
 def test_a_sigterm_before_the_reactor_runs_stops_it_when_it_does() -> None:
     reactor, called = start()
-    os.kill(os.getpid(), signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
     assert reactor.stopped_by == []
     reactor.run()
     assert (reactor.stopped_by, called) == ([signal.SIGTERM], [])
@@ -80,13 +91,13 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
     """As a shell has its background jobs ignore SIGINT, which Twisted leaves at that."""
     reactor, called = start()
     reactor.run(takes_sigint=False)
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
     assert (reactor.stopped_by, called) == ([], [])
 
 
 def test_each_sighup_reloads_even_before_the_reactor_runs() -> None:
     reactor, called = start()
-    os.kill(os.getpid(), signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
     reactor.run()
-    os.kill(os.getpid(), signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
     assert called == ["reload"] * 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 
 import pytest
 from fakes import Client, Service, connect, ends
@@ -10,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tsserv.connections.stall import PORTION
+from tsserv.net.queues import _SO_MEMINFO
 
 TIMEOUT = 8.0
 CHECK = TIMEOUT / 8
@@ -118,3 +120,15 @@ def test_over_a_unix_socket_bytes_count_as_read_by_whole_buffers() -> None:
         slow.socket.room += 36 * KIB
         slow.socket.inbox.append(bytes(64 * KIB))
     assert ends(slow, stopped) == [None, "reset"]
+
+
+def test_a_full_socket_may_receive_more_while_its_client_acknowledges_nothing() -> None:
+    service = Service(stall_timeout=TIMEOUT)
+    full, roomy, reading = connect(service), connect(service), connect(service)
+    for client, used in ((full, 262145), (roomy, 262144), (reading, 262145)):
+        client.socket.options[socket.SOL_SOCKET, _SO_MEMINFO] = struct.pack("II", used, 262144)
+        client.socket.inbox.append(bytes(64 * KIB))
+    full.socket.room = roomy.socket.room = 0
+    service.run(3 * CHECK)
+    raised = [client.socket.options.get((socket.SOL_SOCKET, socket.SO_RCVBUF)) for client in service.clients]
+    assert raised == [262144, None, None]

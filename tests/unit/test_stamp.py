@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsserv.stamp import Reading, Stamp, read
+from tsserv.ping.reading import Reading, read
+from tsserv.stamp import Stamp
 
 MOMENT = 1795422158.25  # Mon Nov 23 08:22:38 2026 UTC
 

@@ -32,8 +32,13 @@ def notifier() -> Iterator[Callable[..., Notifier]]:
     """Return what makes a notifier, of a service without connections unless told otherwise."""
     made = []
 
-    def make(clock: Clock, connections: Callable[[], int] = lambda: 0, **environ: str) -> Notifier:
-        made.append(Notifier(clock, connections, environ))
+    def make(
+        clock: Clock,
+        connections: Callable[[], int] = lambda: 0,
+        delayed: Callable[[], bool] = lambda: False,
+        **environ: str,
+    ) -> Notifier:
+        made.append(Notifier(clock, connections, environ, delayed=delayed))
         return made[-1]
 
     yield make
@@ -106,6 +111,19 @@ def test_time_is_asked_for_while_connections_finish(
     count[0] = 0
     clock.advance(5)
     assert heard(end) == [ALIVE]
+
+
+def test_time_is_asked_for_during_a_delay_without_connections(
+    systemd: tuple[str, socket.socket], notifier: Callable[..., Notifier]
+) -> None:
+    name, end = systemd
+    clock = Clock()
+    service = notifier(clock, delayed=lambda: True, NOTIFY_SOCKET=name)
+    service.startService()
+    service.stopService()
+    heard(end)
+    clock.advance(5)
+    assert heard(end) == [ALIVE + "\nEXTEND_TIMEOUT_USEC=15000000"]
 
 
 @pytest.mark.parametrize(

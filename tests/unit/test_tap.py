@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import select
 import stat
+import sys
+import time
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -15,17 +18,17 @@ from certificates import Files
 from twisted.application.internet import TCPServer
 from twisted.application.service import IServiceMaker, MultiService, Service
 from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
 from twisted.plugin import getPlugins
-from twisted.python.usage import CompleteFiles, UsageError
+from twisted.python.usage import CompleteFiles, CompleteList, UsageError
 from zope.interface.verify import verifyObject
 
 from tsserv.combinations import without_effect
 from tsserv.connections.limits import most_connections
-from tsserv.layers.proxy import LOOPBACK, ProxyFactory
+from tsserv.layers.proxy import ProxyFactory
 from tsserv.net.endpoints import Place
-from tsserv.net.reactor import EagerReactor
-from tsserv.optiontable import OPTIONS
-from tsserv.stamp import Stamp
+from tsserv.net.reactor import EagerReactor, PlainReactor
+from tsserv.optiontable import OPTIONS, PROXY_TRUST
 from tsserv.tap import Options, makeService
 
 TLS = ["--certificate={certificate}", "--private-key={key}"]
@@ -42,30 +45,34 @@ def parse(*arguments: str) -> Options:
 
 def test_defaults() -> None:
     options = dict(parse())
-    assert options.pop("stamp")() == Stamp()()
+    assert time.strptime(options.pop("stamp")().decode(), "[%a %b %d %H:%M:%S %Y] ")
     assert options == {
         "port": 21567,
         "interface": None,
         "backlog": 4096,
+        "socket-buffer": 262144,
         "logfile": None,
         "framing": "chunk",
         "time-format": "ctime",
         "listen": [],
+        "status": None,
         "certificate": None,
         "private-key": None,
         "client-ca": None,
         "credentials": None,
-        "proxy-trust": LOOPBACK,
+        "proxy-trust": PROXY_TRUST,
         "log-format": "text",
         "log-connections": "both",
         "utc": 0,
         "reuse-port": 0,
         "no-eager": 0,
+        "check": 0,
         "max-connections": most_connections(),
         "max-connections-per-host": 0,
         "idle-timeout": 0.0,
         "stall-timeout": 60.0,
         "drain-timeout": 5.0,
+        "drain-delay": 0.0,
     }
 
 
@@ -77,6 +84,7 @@ def test_defaults() -> None:
         ("--interface=::", "::"),
         ("-i127.0.0.1", "127.0.0.1"),
         ("--backlog=1", 1),
+        ("--socket-buffer=0", 0),
         ("--framing=line", "line"),
         ("--time-format=%H", "%H"),
         ("--utc", 1),
@@ -87,6 +95,7 @@ def test_defaults() -> None:
         ("--stall-timeout=31536000", 31536000.0),
         ("--drain-timeout=0", 0.0),
         ("--drain-timeout=0.01", 0.01),
+        ("--drain-delay=10", 10.0),
     ],
 )
 def test_every_option_takes_its_value(argument: str, value: object) -> None:
@@ -112,6 +121,7 @@ def test_the_stamp_is_that_of_the_time_format() -> None:
         (["--port=nan"], "--port: 'nan' is not a whole number from 0 to 65535"),
         (["--backlog=0"], "--backlog: '0' is not a whole number from 1 to 2147483647"),
         (["--backlog=2147483648"], "--backlog: '2147483648' is not a whole number from 1 to 2147483647"),
+        (["--socket-buffer=64k"], f"--socket-buffer: '64k' {RANGE}"),
         (["--interface="], "--interface: '' is not an IPv4 or IPv6 address"),
         (["--interface=eth0"], "--interface: 'eth0' is not an IPv4 or IPv6 address"),
         (["--interface=[::1]"], "--interface: '[::1]' is not an IPv4 or IPv6 address"),
@@ -201,6 +211,7 @@ def test_more_connections_than_descriptors_are_refused() -> None:
 COMBINATIONS = [
     ("--interface=::1", [], ["--listen=tcp:0"]),
     ("--backlog=9", ["--listen=tcp:0"], ["--listen=tcp:0:backlog=3"]),
+    ("--socket-buffer=9", ["--port=0", "--listen=unix:sock"], ["--listen=unix:sock"]),
     ("--reuse-port", ["--listen=tcp:0"], ["--listen=unix:sock"]),
     ("--reuse-port", [], ["--no-eager"]),
     ("--certificate={certificate}", ["--listen=tls+tcp:0", "--private-key={key}"], []),
@@ -261,10 +272,16 @@ def test_port_sharing_takes_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_option_with_a_value_is_completed_by_what_it_takes() -> None:
+    values = {name.rstrip("=") for name in Options().longOpt if name.endswith("=")}
+    completers = Options.compData.optActions
+    assert completers.keys() == values
+    files = {name for name, completer in completers.items() if isinstance(completer, CompleteFiles)}
+    assert files == {"certificate", "private-key", "client-ca", "logfile"}
+    words = {name for name, completer in completers.items() if isinstance(completer, CompleteList)}
+    assert words == {"framing", "time-format", "log-format", "log-connections"}
     for option in OPTIONS:
-        files = isinstance(option.completer, CompleteFiles)
-        assert files == (option.name in ("certificate", "private-key", "client-ca", "logfile")), option.name
-        assert Options.compData.optActions[option.name] is option.completer
+        for word in option.words:
+            option.parse(word)
 
 
 def test_the_help_has_no_gaps() -> None:
@@ -293,7 +310,7 @@ def test_the_service_is_a_multiservice_around_a_tcp_server() -> None:
 def test_the_listener_is_eager_unless_told_not_to() -> None:
     (_, [eager]), (_, [plain]) = parts(), parts("--no-eager")
     assert isinstance(eager.reactor, EagerReactor)
-    assert plain.reactor is eager.reactor._reactor
+    assert isinstance(plain.reactor, PlainReactor)
 
 
 def test_the_services_start_in_order(tmp_path: Path) -> None:
@@ -301,8 +318,18 @@ def test_the_services_start_in_order(tmp_path: Path) -> None:
     service = makeService(config)
     config["open-logfile"].close()
     assert [type(part).__name__ for part in service] == [
-        *("LogFile", "Connections", "Watch", "Drain", "Signals", "MultiService", "Notifier")
+        *("LogFile", "Connections", "Watch", "Drain", "Signals", "MultiService", "Delay", "Notifier")
     ]
+
+
+def test_garbage_collections_pass_over_what_the_start_has_made() -> None:
+    reactor = MemoryReactorClock()
+    makeService(parse("--port=0"), reactor)
+    before = gc.get_freeze_count()  # Python 3.12.1 freezes some objects itself
+    reactor.run()
+    after = gc.get_freeze_count()
+    gc.unfreeze()
+    assert after > before + 1000
 
 
 class Part(Service):
@@ -365,3 +392,78 @@ def test_the_plugin_is_found_and_leads_here() -> None:
     assert verifyObject(IServiceMaker, plugin)
     assert plugin.options is Options
     assert plugin.makeService is makeService
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("8080", "tcp:8080:interface=127.0.0.1"),
+        ("tcp:8080", "tcp:8080:interface=127.0.0.1"),
+        ("tcp6:8080", r"tcp6:8080:interface=\:\:1"),
+        ("tcp:8080:interface=0.0.0.0", "tcp:8080:interface=0.0.0.0"),
+        (r"tcp6:8080:interface=\:\:", r"tcp6:8080:interface=\:\:"),
+        ("unix:/run/tsserv/status:mode=660", "unix:/run/tsserv/status:mode=660"),
+    ],
+)
+def test_the_status_is_on_loopback_unless_an_address_is_given(text: str, endpoint: str) -> None:
+    assert parse(f"--status={text}")["status"].endpoint == endpoint
+
+
+@pytest.mark.parametrize("text", ["", "x", "tls+tcp:1", "proxy+tcp:1", "ssl:1", "tcp:x", "tcp:1:2:3"])
+def test_other_endpoints_are_no_place_for_the_status(text: str) -> None:
+    with pytest.raises(UsageError, match=f"^--status: '{re.escape(text)}': not an? "):
+        parse(f"--status={text}")
+
+
+def test_a_status_without_a_web_server_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "twisted.web.server", None)
+    with pytest.raises(
+        UsageError, match=r"^--status: Twisted's web server cannot be loaded: .*; upgrade Twisted"
+    ):
+        parse("--status=8080")
+    assert parse()["status"] is None
+
+
+def check(*arguments: str) -> None:
+    """Check ``arguments``, and find them to be good."""
+    with pytest.raises(SystemExit) as ended:
+        parse("--check", *arguments)
+    assert ended.value.code == 0
+
+
+def test_a_check_says_that_options_are_good(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check()
+    check(*files.options, "--status=8080", f"--client-ca={files.root}", f"--logfile={tmp_path / 'log'}")
+    assert capsys.readouterr().out == "tsserv: options are good\n" * 2
+    assert not (tmp_path / "log").exists()
+    (tmp_path / "log").write_text("kept\n")
+    check(f"--logfile={tmp_path / 'log'}")
+    assert (tmp_path / "log").read_text() == "kept\n"
+
+
+def test_a_check_finds_what_is_wrong(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for arguments, message in (
+        (["--port=x"], "--port: "),
+        (["--interface=::1", "--listen=tcp:0"], "--interface: it is for --port"),
+        ([*files.options, f"--client-ca={tmp_path}/none"], "--client-ca: cannot read "),
+        (["--logfile=/nowhere/log"], "--logfile: cannot open '/nowhere/log': No such file or directory"),
+        ([f"--logfile={tmp_path}"], "--logfile: cannot open .*: Is a directory"),
+        ([f"--logfile={tmp_path}/file/log"], "--logfile: cannot open .*: No such file or directory"),
+    ):
+        with pytest.raises(UsageError, match=f"^{message}"):
+            parse(*arguments, "--check")
+
+
+def test_a_check_finds_a_directory_that_takes_no_log_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # for root there is no such directory
+    with pytest.raises(UsageError, match=r"^--logfile: cannot open 'new': Permission denied$"):
+        parse("--check", "--logfile=new")
+
+
+def test_a_check_before_a_reload_has_no_sockets_of_systemds() -> None:
+    check("--listen=systemd:domain=INET6:name=tsserv", "--backlog=9", "--port=0")
+    with pytest.raises(UsageError, match="systemd has not passed it"):
+        parse("--listen=systemd:domain=INET6:name=tsserv")

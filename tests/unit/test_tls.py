@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
@@ -144,7 +145,10 @@ def test_a_client_that_takes_nothing_is_paused_whatever_one_read_has_brought(fil
     assert client.received == (NOW + b"\n") * 16384 * 10
 
 
-def test_two_records_in_one_read_are_not_both_answered_if_the_first_is_too_much(files: Files) -> None:
+@pytest.mark.parametrize("room", [1 << 30, 100_000], ids=["all", "a part"])
+def test_two_records_in_one_read_are_not_both_answered_if_the_first_is_too_much(
+    room: int, files: Files
+) -> None:
     client = TLSClient(Service(framing="line"), files)
     client.shake_hands()
     client.client.socket.room = 0
@@ -157,8 +161,9 @@ def test_two_records_in_one_read_are_not_both_answered_if_the_first_is_too_much(
         client.service.run()
     assert not client.client.socket.inbox
     assert client.client.unsent <= 512 * 1024
-    client.client.socket.room = 1 << 30
-    client.turn()
+    while not client.client.reading:
+        client.client.socket.room = room
+        client.turn()
     client.take()
     assert client.received == (NOW + b"\n") * 16384 * 2
     client.client.socket.inbox.append(bytes(1 << 20))
@@ -179,43 +184,36 @@ def test_what_was_read_before_a_pause_is_answered_before_what_comes_after_it(cli
     assert client.client.socket.closed == "orderly"
 
 
-def make_time_pass(client: TLSClient, monkeypatch: pytest.MonkeyPatch, step: float = 0.00003) -> None:
-    """Have the clock go on by ``step`` whenever it is read, as if each record took so long."""
-    reactor = client.service.reactor
-
-    def seconds() -> float:
-        reactor.rightNow += step
-        return float(reactor.rightNow)
-
-    monkeypatch.setattr(reactor, "seconds", seconds)
-
-
-def test_a_read_full_of_small_records_is_answered_in_many_turns(
-    client: TLSClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_time_pass(client, monkeypatch)
-    written: list[bytes] = []
-    monkeypatch.setattr(client.client.transport, "write", written.append)
-    for number in range(600):
+def test_a_read_is_as_long_as_128_records_are(client: TLSClient) -> None:
+    for number in range(3000):
         client.encrypt(b"%d" % (number % 10))
+    small = len(client.encrypted) / 3000
+    for _ in range(4):
+        client.encrypt(b"x" * 16384)
     client.client.socket.inbox.append(client.encrypted)
-    client.client.turn()
-    [first] = written
-    assert not client.client.reading
-    client.service.run()
-    assert client.client.reading
-    assert len(written) > 100
-    assert max(map(len, written)) <= len(first) < 1000
-    client._incoming.write(b"".join(written))
+    client.client.socket.read.clear()
+    client.turn()
     client.take()
-    assert client.received == b"".join(NOW + b"%d" % (number % 10) for number in range(600))
+    reads = [len(data) for data in client.client.socket.read]
+    assert 127 < min(reads[1:10]) / small <= max(reads[1:10]) / small < 129
+    assert reads[-2] > 16384
+    numbers = b"".join(NOW + b"%d" % (number % 10) for number in range(3000))
+    assert client.received == numbers + (NOW + b"x" * 16384) * 4
+
+
+def send_small_records_and_read_nothing(client: TLSClient) -> None:
+    """Have the service read 600 records whose answers it cannot send; it stops before it has answered all."""
+    for _ in range(600):
+        client.encrypt(b"x")
+    client.client.socket.room = 0
+    client.client.socket.inbox.append(client.encrypted)
+    client.service.run()
+    assert not client.client.reading
+    assert 0 < client.client.unsent < 30000
 
 
 @pytest.mark.parametrize("way", ["in TLS", "below TLS", "both"])
-def test_an_end_is_not_seen_before_all_that_was_read_is_answered(
-    way: str, client: TLSClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_time_pass(client, monkeypatch)
+def test_an_end_is_not_seen_before_all_that_was_read_is_answered(way: str, client: TLSClient) -> None:
     for _ in range(100):
         client.encrypt(b"x")
     client.client.socket.inbox.append(client.encrypted)
@@ -229,77 +227,56 @@ def test_an_end_is_not_seen_before_all_that_was_read_is_answered(
     assert client.client.socket.closed == "orderly"
 
 
-def test_a_pause_between_two_turns_holds(client: TLSClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_time_pass(client, monkeypatch)
-    client.client.socket.room = 0
-    for _ in range(16):
-        client.encrypt(b"x" * 1000)
-    client.client.transport.bufferSize = 2000
-    client.client.socket.inbox.append(client.encrypted)
-    client.service.run()
-    assert not client.client.reading
-    assert client.client.unsent < 6000
-    client.client.socket.room = 1 << 30
-    client.turn()
+@pytest.mark.parametrize("room", [1 << 30, 25000], ids=["all", "half"])
+def test_a_pause_within_what_has_been_read_ends_when_the_client_reads(room: int, client: TLSClient) -> None:
+    send_small_records_and_read_nothing(client)
+    while not client.client.reading:
+        client.client.socket.room = room
+        client.turn()
     client.take()
-    assert client.received == (NOW + b"x" * 1000) * 16
-    assert client.client.reading
-
-
-def test_a_pause_may_end_before_the_next_turn(client: TLSClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_time_pass(client, monkeypatch, 0.00006)
-    client.client.socket.room = 0
-    for _ in range(2):
-        client.encrypt(b"x" * 980)
-    client.client.transport.bufferSize = 1010  # one record, the answer to which is more, and a little
-    client.client.socket.inbox.append(client.encrypted)
-    client.client.turn()
-    assert not client.client.reading
-    client.client.socket.room = 1 << 30
-    client.client.turn()
-    assert not client.client.reading
-    client.turn()
-    client.take()
-    assert client.received == (NOW + b"x" * 980) * 2
-    assert client.client.reading
-
-
-def test_a_client_that_vanishes_between_two_turns_is_forgotten(
-    client: TLSClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_time_pass(client, monkeypatch)
-    for _ in range(100):
-        client.encrypt(b"x")
-    client.client.socket.inbox.append(client.encrypted)
-    client.client.turn()
-    client.client.protocol.abort("gone")
-    client.service.run(1)
-    assert not client.service.reactor.getDelayedCalls()
-    assert len(client.service.connections) == 0
+    assert client.received == (NOW + b"x") * 600
 
 
 def test_nothing_is_decrypted_after_the_close_notify_of_the_service(
-    client: TLSClient, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+    client: TLSClient, logged: list[str]
 ) -> None:
-    make_time_pass(client, monkeypatch)
-    for _ in range(100):
-        client.encrypt(b"x")
-    client.client.socket.inbox.append(client.encrypted)
-    client.client.turn()
+    send_small_records_and_read_nothing(client)
     client.service.connections.for_each(lambda connection: connection.finish("idle"))
+    client.client.socket.room = 1 << 30
     client.turn()
     client.take()
-    assert client.received in [(NOW + b"x") * count for count in range(1, 10)]
+    assert client.received in [(NOW + b"x") * count for count in range(1, 590)]
     assert client.ended
     assert not logged
     assert client.client.socket.closed == "orderly"
+
+
+def count_as_unsent(monkeypatch: pytest.MonkeyPatch, count: Callable[[], int]) -> None:
+    """Have the system say how many bytes the client has not acknowledged."""
+    for module in ("lingering", "tlslayer"):
+        monkeypatch.setattr(f"tsserv.layers.{module}.unsent", lambda transport: count())
+
+
+def test_who_has_acknowledged_everything_and_ends_in_tls_is_closed_at_once(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.send(b"x")
+    sock = client.client.socket
+    acknowledged = len(sock.taken)
+    count_as_unsent(monkeypatch, lambda: len(sock.taken) - acknowledged)
+    client.say_that_it_ends()
+    assert sock.closed == "orderly"
+    assert not client.service.reactor.getDelayedCalls()
+    client.take()
+    assert client.received == NOW + b"x"
+    assert client.ended
 
 
 def test_what_comes_after_a_close_notify_is_dropped_until_all_is_acknowledged(
     client: TLSClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queued = 1
-    monkeypatch.setattr("tsserv.layers.lingering.unsent", lambda transport: queued)
+    count_as_unsent(monkeypatch, lambda: queued)
     client.send(b"x")
     client.say_that_it_ends()
     assert client.client.socket.half_closed
@@ -321,10 +298,28 @@ def test_what_comes_after_a_close_notify_is_dropped_until_all_is_acknowledged(
     assert not client.service.reactor.getDelayedCalls()
 
 
+def test_the_end_of_the_stream_is_not_waited_for_for_ever(
+    client: TLSClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stall timeout does not see a client that acknowledges everything but the end."""
+    queued = 1
+    count_as_unsent(monkeypatch, lambda: queued)
+    client.say_that_it_ends()
+    client.service.run(5)
+    queued = 2
+    client.service.run(20)
+    queued = 1
+    client.service.run(4.25)
+    assert client.client.socket.closed is None
+    client.service.run(0.5)
+    assert client.client.socket.closed == "orderly"
+    assert len(client.service.connections) == 0
+
+
 def test_who_ends_below_tls_too_has_everything_acknowledged_or_wants_nothing_more(
     client: TLSClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tsserv.layers.lingering.unsent", lambda transport: 1)
+    count_as_unsent(monkeypatch, lambda: 1)
     client.say_that_it_ends()
     assert client.client.socket.closed is None
     client.client.socket.ended = True

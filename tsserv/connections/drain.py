@@ -1,6 +1,8 @@
-"""Let open connections finish when the service stops."""
+"""Let open connections finish when the service stops, and before that let balancers notice."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -16,6 +18,48 @@ _log = Logger("tsserv")
 # How long a connection has been inactive before it is closed, and how often that is checked, in seconds.
 _INACTIVE = 1.0
 _CHECK_INTERVAL = 0.25
+
+
+class Delay(Service):
+    """
+    Puts off the end when it stops: clients can still connect while balancers have yet to see that it stops.
+
+    :param clock: times that.
+    :param seconds: how long it may take.
+    :param wanted: returns whether there is a delay, since not every reason to stop has one.
+    """
+
+    def __init__(self, clock: IReactorTime, seconds: float, wanted: Callable[[], bool]) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._wanted = wanted
+        self._over: Deferred[None] | None = None
+
+    def stopService(self) -> Deferred[None] | None:
+        """
+        Begin the delay.
+
+        :return: fires at its end; ``None`` if there is none.
+        """
+        super().stopService()
+        if self._seconds and self._wanted():
+            _log.info("stopping in {seconds:g} s (--drain-delay)", seconds=self._seconds)
+            self._over = Deferred()
+            self._call = self._clock.callLater(self._seconds, self.end)
+        return self._over
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the delay has begun and is not over."""
+        return self._over is not None
+
+    def end(self) -> None:
+        """End the delay."""
+        assert self._over is not None, "it has begun"
+        if self._call.active():
+            self._call.cancel()
+        over, self._over = self._over, None
+        over.callback(None)
 
 
 class Drain(Service):

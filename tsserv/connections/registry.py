@@ -1,16 +1,15 @@
 """
 The open connections: which are let in, which are there, and when the last one has gone.
 
-A connection is open from :meth:`Connections.opened` to :meth:`Connections.closed`, which its protocol calls
-at its beginning and its end.  In between it is ended in one of two ways: :meth:`TrackedProtocol.finish` sends
-what is owed first, :meth:`TrackedProtocol.abort` does not.  Where a layer hands its connection over to
-another protocol (:mod:`tsserv.layers`), the first is closed and the second opened in the same turn.
+A connection is open from :meth:`Connections.opened` to :meth:`Connections.closed`; its protocol calls both.
+:meth:`TrackedProtocol.finish` ends it when all that is owed has been sent, :meth:`TrackedProtocol.abort` at
+once. A layer that hands it over to another protocol closes the first and opens the second in the same turn.
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -22,8 +21,10 @@ from twisted.python.failure import Failure
 
 from tsserv.connections.accesslog import AccessLog
 from tsserv.connections.address import Client
-from tsserv.connections.limits import HostLimit
+from tsserv.connections.limits import HostLimit, Prefaces
 from tsserv.connections.repeated import RepeatedEvent
+from tsserv.connections.tally import Tally
+from tsserv.connections.walk import call_each, walk
 from tsserv.net.queues import buffered
 
 _log = Logger("tsserv")
@@ -38,21 +39,20 @@ class TrackedProtocol(Protocol):
     :param announced: whether the access log has a line when the connection opens.
     """
 
-    # Ten thousand of them may be idle.
-    __slots__ = (
+    __slots__ = (  # ten thousand of them may be idle
         *("_connections", "acknowledged", "active_at", "announced", "chunks", "connected", "host"),
         *("opened_at", "port", "reads_for", "reason", "received", "received_before", "sent", "transport"),
     )
 
     #: Twisted's connection, or a layer above it that hands on what it does not know.
     transport: typing.Any
+    served = True
 
     def __init__(self, connections: Connections, client: Client, *, announced: bool) -> None:
         self._connections = connections
         self.host, self.port, _ = client
         self.announced = announced
-        self.transport = None
-        self.connected = 0
+        self.transport, self.connected = None, 0
         #: How many chunks and bytes have been received, and how many bytes have been written.
         self.chunks = self.received = self.sent = 0
         #: ``lowest.received`` when it was last looked at, and when it was first seen to be that.
@@ -69,8 +69,7 @@ class TrackedProtocol(Protocol):
     @property
     def lowest(self) -> TrackedProtocol:
         """The protocol that counts every byte of the connection: this one, or the layer below it."""
-        lowest: TrackedProtocol = self.transport.protocol
-        return lowest
+        return typing.cast(TrackedProtocol, self.transport.protocol)
 
     def connectionMade(self) -> None:
         """Register."""
@@ -106,53 +105,55 @@ class Connections(Service):
     """
 
     def __init__(self, clock: IReactorTime, log: AccessLog, *, most: int, most_per_host: int = 0) -> None:
-        self._clock = clock
-        self._log = log
-        self._most = most
+        self._clock, self._log, self._most = clock, log, most
         self._per_host = HostLimit(most_per_host) if most_per_host else None
         self._open: set[TrackedProtocol] = set()
         self._waiting: list[Deferred[None]] = []
-        self._events: list[RepeatedEvent] = []
+        self.tally = Tally()
+        self.prefaces = Prefaces(most, clock, self.repeated)
         self._too_many = self.repeated(
             f"refusing connections: {most} are open (--max-connections)",
             "connections refused above --max-connections: {count}",
+            "max-connections",
         )
         self._too_many_of_host = self.repeated(
             f"refusing connections from {{host}}: {most_per_host} are open (--max-connections-per-host)",
             "connections refused above --max-connections-per-host: {count}",
+            "max-connections-per-host",
         )
 
-    def repeated(self, began: str, ended: str) -> RepeatedEvent:
+    def repeated(self, began: str, ended: str, reason: str = "") -> RepeatedEvent:
         """Return a :class:`RepeatedEvent` whose last burst ends when the service stops."""
-        event = RepeatedEvent(self._clock, began, ended)
-        self._events.append(event)
+        event = RepeatedEvent(self._clock, began, ended, reason)
+        self.tally.events.append(event)
         return event
 
     def __len__(self) -> int:
         """Return how many connections are open."""
         return len(self._open)
 
-    def for_each(self, call: Callable[[TrackedProtocol], None]) -> None:
-        """Call ``call`` with each open connection; an exception is logged, and ends no timer."""
-        for connection in list(self._open):
-            try:
-                call(connection)
-            except Exception:
-                _log.failure("Unhandled error in {connection}", connection=connection)
+    def __iter__(self) -> Iterator[TrackedProtocol]:
+        """Return the open connections."""
+        return iter(self._open)
 
-    def admits(self, client: Client) -> bool:
-        """Return whether ``client`` may connect now; if not, count and log it."""
-        if len(self._open) >= self._most:
-            self._too_many.add()
-            return False
+    def for_each(self, call: Callable[[TrackedProtocol], None]) -> Deferred[None]:
+        """Call ``call`` with each open connection, in several turns; fires when that is done."""
+        return Deferred.fromCoroutine(walk(self._open, call, self._clock))
+
+    def admits(self, client: Client, *, preface: bool = False) -> bool:
+        """Return whether ``client`` may connect now, after making room for it; if not, count and log it."""
         if self._per_host is not None and self._per_host.reached(client.host):
             self._too_many_of_host.add(host=client.host)
+            return False
+        if len(self._open) >= self._most and not self.prefaces.close_oldest(for_preface=preface):
+            self._too_many.add()
             return False
         return True
 
     def opened(self, connection: TrackedProtocol) -> None:
         """Register ``connection``, which has just opened."""
         self._open.add(connection)
+        connection.opened_at = self._clock.seconds()
         if self._per_host is not None:
             self._per_host.add(connection.host)
         if connection.announced:
@@ -161,6 +162,7 @@ class Connections(Service):
     def closed(self, connection: TrackedProtocol) -> None:
         """Forget ``connection``, which has ended."""
         self._open.remove(connection)
+        self.tally.add(connection)
         if self._per_host is not None:
             self._per_host.remove(connection.host)
         if connection.chunks:
@@ -188,12 +190,11 @@ class Connections(Service):
         return self.when_empty().addCallback(self._flush)
 
     def _flush(self, _: None) -> None:
-        for event in self._events:
-            event.close()
+        self.tally.close()
         self._log.flush()
 
     def abort(self) -> None:
         """End every connection now, unsent answers and all."""
         if self._open:
             _log.warn("connections aborted before they had finished: {count}", count=len(self._open))
-        self.for_each(lambda connection: connection.abort("service stopped"))
+        call_each(list(self._open), lambda connection: connection.abort("service stopped"))

@@ -16,7 +16,7 @@ from __future__ import annotations
 from math import ceil
 
 from tsserv.connections.registry import TrackedProtocol
-from tsserv.net.queues import largest_step, unsent
+from tsserv.net.queues import largest_step, make_room, unsent
 
 #: How many bytes a client must read in each timeout while answers wait for it.
 PORTION = 16 * 1024
@@ -46,6 +46,7 @@ class StallRule:
         acknowledged = sent - unacknowledged if unacknowledged else sent  # the same object takes no memory
         news = acknowledged - connection.acknowledged
         if unacknowledged and not news:
+            make_room(connection.transport)
             connection.reads_for -= 1
             # One more than the timeout has: the first may have come just after the answer.
             most = self._checks + self._reads_for(min(unacknowledged, largest_step(connection.transport)))

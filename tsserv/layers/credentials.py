@@ -10,6 +10,8 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
+from tsserv.layers.expiry import expiry
+
 _log = Logger("tsserv")
 
 _KINDS_DIFFER = "the key is of another kind (RSA, EC, ...) than that of the certificate"
@@ -53,15 +55,23 @@ class Credentials:
         }
         #: For new connections.
         self.context = self._load()
+        self._handshakes_before = 0  # with earlier contexts
 
     def reload(self) -> None:
         """Read the files again; if they cannot be used, log it and go on with the old context."""
+        handshakes = self.handshakes
         try:
             self.context = self._load()
         except ValueError as error:
             _log.error("TLS goes on with the old certificate: {error}", error=error)
         else:
+            self._handshakes_before = handshakes
             _log.info("TLS has read its certificate again: {path!r}", path=self._files["certificate"])
+
+    @property
+    def handshakes(self) -> int:
+        """How many clients have completed a handshake."""
+        return self._handshakes_before + self.context.session_stats()["accept_good"]
 
     def _load(self) -> ssl.SSLContext:
         for option, path in self._files.items():
@@ -90,6 +100,8 @@ class Credentials:
             context.verify_mode = ssl.CERT_REQUIRED
             # Every certificate in the file is trusted, an intermediate one without its root too.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        #: When the certificate expires, in seconds since 1970.
+        self.expires = expiry(Path(certificate).read_bytes())
         return context
 
 

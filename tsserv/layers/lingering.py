@@ -11,6 +11,10 @@ from tsserv.net.queues import unsent
 # How often to look whether the client has acknowledged everything, in seconds.
 _CHECK_INTERVAL = 0.5
 
+# What the end of the stream counts for among what is not acknowledged, in bytes (RFC 9293, section 3.4), and
+# how many checks wait for it alone. The stall timeout does not see a client that acknowledges all but this.
+_END, _CHECKS_FOR_END = 1, 20
+
 
 class LingeringClose:
     """
@@ -28,6 +32,7 @@ class LingeringClose:
         self._transport = transport
         self._clock = clock
         self._timer: IDelayedCall | None = None
+        self._checks_left = _CHECKS_FOR_END
         if unsent(transport):
             transport.loseWriteConnection()
             transport.resumeProducing()
@@ -36,7 +41,9 @@ class LingeringClose:
 
     def check(self) -> None:
         """Close if everything is acknowledged, and else check again later: everything has been sent."""
-        if unsent(self._transport):
+        left = unsent(self._transport)
+        self._checks_left -= left == _END
+        if left and self._checks_left:
             self._timer = self._clock.callLater(_CHECK_INTERVAL, self.check)
         else:
             self._transport.loseConnection()

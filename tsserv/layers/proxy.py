@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from twisted.internet.interfaces import IReactorTime
 
 from tsserv.connections.address import UNIX, UNKNOWN, Client, ClientFactory
 from tsserv.connections.registry import Connections
-from tsserv.connections.repeated import RepeatedEvent
-from tsserv.layers.preface import Preface
+from tsserv.layers.preface import Preface, PrefaceFactory
 from tsserv.layers.proxyheader import NotAHeader, parse_header
-
-#: Proxies on this machine.
-LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1")]
-
-# How long a header may take, in seconds: the specification asks for at least 3, to cover a retransmission.
-_TIME_LIMIT = 5.0
 
 # How many bytes to read at once before the header is complete.  What the client has sent behind it arrives
 # in the same read, and is one chunk.
@@ -33,23 +26,11 @@ class ProxyPreface(Preface):
 
     :param wrapped: the other factory.
     :param proxy: the address of the proxy.
-    :param invalid: counts connections that begin without a valid header.
     """
 
-    def __init__(
-        self,
-        wrapped: ClientFactory,
-        proxy: Client,
-        connections: Connections,
-        *,
-        clock: IReactorTime,
-        late: RepeatedEvent,
-        invalid: RepeatedEvent,
-    ) -> None:
-        super().__init__(connections, UNKNOWN, clock=clock, time_limit=_TIME_LIMIT, late=late)
-        self._wrapped = wrapped
-        self._proxy = proxy
-        self._invalid = invalid
+    def __init__(self, factory: PrefaceFactory, wrapped: ClientFactory, proxy: Client) -> None:
+        super().__init__(factory, UNKNOWN)
+        self._wrapped, self._proxy = wrapped, proxy
         self._header = bytearray()
 
     def connectionMade(self) -> None:
@@ -64,7 +45,7 @@ class ProxyPreface(Preface):
         try:
             header = parse_header(self._header)
         except NotAHeader as error:
-            self._invalid.add(host=self._proxy.host, reason=error)
+            self._factory.invalid.add(host=self._proxy.host, reason=error)
             self.abort("no PROXY header")
             return
         if header is not None:
@@ -91,7 +72,7 @@ class ProxyPreface(Preface):
             protocol.dataReceived(data)
 
 
-class ProxyFactory(ClientFactory):
+class ProxyFactory(PrefaceFactory):
     """
     Reads a PROXY header from each connection before another factory makes the protocol for its client.
 
@@ -102,6 +83,8 @@ class ProxyFactory(ClientFactory):
     :param clock: times that.
     """
 
+    time_limit = 5.0  # the specification asks for at least 3, to cover a retransmission
+
     def __init__(
         self,
         wrapped: ClientFactory,
@@ -109,21 +92,22 @@ class ProxyFactory(ClientFactory):
         connections: Connections,
         clock: IReactorTime,
     ) -> None:
-        self._wrapped = wrapped
-        self._trusted = trusted
-        self._connections = connections
-        self._clock = clock
+        super().__init__(connections, clock)
+        self._wrapped, self._trusted = wrapped, trusted
         self._untrusted = connections.repeated(
             "closing connections from {host}: it is not a trusted proxy (--proxy-trust)",
             "connections closed that did not come from a trusted proxy: {count}",
+            "proxy not trusted",
         )
-        self._late = connections.repeated(
-            f"closing connections whose PROXY header is not complete within {_TIME_LIMIT:g} s",
+        self.late = connections.repeated(
+            f"closing connections whose PROXY header is not complete within {self.time_limit:g} s",
             "connections closed whose PROXY header took too long: {count}",
+            "PROXY header late",
         )
-        self._invalid = connections.repeated(
+        self.invalid = connections.repeated(
             "closing a connection from {host} without a valid PROXY header: {reason}",
             "connections closed without a valid PROXY header: {count}",
+            "PROXY header invalid",
         )
 
     def protocol_for(self, client: Client) -> ProxyPreface | None:
@@ -131,16 +115,9 @@ class ProxyFactory(ClientFactory):
         if not self._trusts(client):
             self._untrusted.add(host=client.host)
             return None
-        if not self._connections.admits(UNKNOWN):
+        if not self.connections.admits(UNKNOWN, preface=True):
             return None
-        return ProxyPreface(
-            self._wrapped,
-            client,
-            self._connections,
-            clock=self._clock,
-            late=self._late,
-            invalid=self._invalid,
-        )
+        return ProxyPreface(self, self._wrapped, client)
 
     def _trusts(self, proxy: Client) -> bool:
         if proxy.port is None:

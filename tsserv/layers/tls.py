@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
-from tsserv.connections.address import Client, ClientFactory
+from tsserv.connections.address import Client
 from tsserv.connections.registry import Connections
 from tsserv.layers.credentials import Credentials
+from tsserv.layers.preface import PrefaceFactory
 from tsserv.layers.session import Session
-from tsserv.layers.tlslayer import TIME_LIMIT, TLSLayer
+from tsserv.layers.tlslayer import TLSLayer
 from tsserv.protocol import TimestampFactory
 
 
-class TLSFactory(ClientFactory):
+class TLSFactory(PrefaceFactory):
     """
     Puts a :class:`TLSLayer` below each protocol of another factory.
 
@@ -22,6 +23,8 @@ class TLSFactory(ClientFactory):
     :param clock: times the handshake.
     """
 
+    time_limit = 10.0
+
     def __init__(
         self,
         wrapped: TimestampFactory,
@@ -29,30 +32,23 @@ class TLSFactory(ClientFactory):
         connections: Connections,
         clock: IReactorTime,
     ) -> None:
-        self._wrapped = wrapped
-        self._credentials = credentials
-        self._connections = connections
-        self._clock = clock
-        self._late = connections.repeated(
-            f"closing connections that have not finished their TLS handshake in {TIME_LIMIT:g} s",
+        super().__init__(connections, clock)
+        self._wrapped, self._credentials = wrapped, credentials
+        self.late = connections.repeated(
+            f"closing connections that have not finished their TLS handshake in {self.time_limit:g} s",
             "connections closed whose TLS handshake took too long: {count}",
+            "TLS handshake late",
         )
-        self._failed = connections.repeated(
+        self.invalid = connections.repeated(
             "closing a connection from {host} that does not speak TLS: {reason}",
             "connections closed that did not speak TLS: {count}",
+            "TLS failed",
         )
 
     def protocol_for(self, client: Client) -> TLSLayer | None:
         """Return the layer for a new connection from ``client``, or ``None`` to close it at once."""
-        inner = self._wrapped.protocol_for(client)
-        if inner is None:
+        if not self.connections.admits(client, preface=True):
             return None
-        return TLSLayer(
-            inner,
-            Session(self._credentials.context),
-            self._connections,
-            client,
-            clock=self._clock,
-            late=self._late,
-            failed=self._failed,
-        )
+        inner = self._wrapped.protocol_for(client)
+        assert inner is not None, "there is room"
+        return TLSLayer(self, inner, Session(self._credentials.context), client)

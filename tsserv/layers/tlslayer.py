@@ -17,27 +17,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from tsserv.connections.address import Client
-from tsserv.connections.registry import Connections
-from tsserv.connections.repeated import RepeatedEvent
 from tsserv.layers.lingering import LingeringClose
-from tsserv.layers.preface import Preface
+from tsserv.layers.preface import Preface, PrefaceFactory
 from tsserv.layers.session import Session, TLSError
+from tsserv.net.queues import unsent
+from tsserv.net.server import end_reading
+from tsserv.net.turns import set_aside
 from tsserv.protocol import TimestampProtocol
 
-#: How long a handshake may take, in seconds.
-TIME_LIMIT = 10.0
-
-# How many bytes to read at once: the longest record (RFC 8446, section 5.2), which is decrypted in one piece.
+# How many bytes to read at once, at first and at most: the longest record (RFC 8446, section 5.2), which is
+# decrypted in one piece.
+_FIRST_READ = 4096
 _READ_SIZE = 16 * 1024 + 256
 
-# How long a connection may take in one turn of the reactor, in seconds, before others have theirs.  One read
-# may hold 720 records, each of which costs as much as a message.
-_TURN = 0.0001
+# About how many records to read at once: each costs as much as a message, and 16 KiB may hold 720 of them.
+_RECORDS = 128
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -45,27 +44,17 @@ class TLSLayer(Preface):
     """
     The protocol of an encrypted connection, and the transport of the protocol above it.
 
+    :param factory: made this, and knows what its connections share.
     :param inner: gets what has been decrypted, from the end of the handshake on.
-    :param failed: counts connections that do not speak TLS; the rest is for :class:`Preface`.
     """
 
     def __init__(
-        self,
-        inner: TimestampProtocol,
-        session: Session,
-        connections: Connections,
-        client: Client,
-        *,
-        clock: IReactorTime,
-        late: RepeatedEvent,
-        failed: RepeatedEvent,
+        self, factory: PrefaceFactory, inner: TimestampProtocol, session: Session, client: Client
     ) -> None:
-        super().__init__(connections, client, clock=clock, time_limit=TIME_LIMIT, late=late)
+        super().__init__(factory, client)
         self._inner = inner
-        self._failed = failed
         self._session = session
         self._served = self._paused = self._ended = False
-        self._next_turn: IDelayedCall | None = None
         self._closing: LingeringClose | None = None
         #: How many bytes the protocol above gets at once, at most.
         self.bufferSize = _READ_SIZE
@@ -75,7 +64,8 @@ class TLSLayer(Preface):
     def connectionMade(self) -> None:
         """Wait for the handshake."""
         super().connectionMade()
-        self.transport.bufferSize = _READ_SIZE
+        self.transport.bufferSize = _FIRST_READ
+        set_aside(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt, and let the protocol above answer."""
@@ -84,7 +74,8 @@ class TLSLayer(Preface):
         self.received += len(data)
         if self._served:
             self._session.receive(data)
-            self._answer()
+            records = self._answer() or 1
+            self.transport.bufferSize = min(_RECORDS * len(data) // records, _READ_SIZE)
         else:
             self._shake_hands(data)
 
@@ -107,9 +98,8 @@ class TLSLayer(Preface):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """Tell the protocol above, if it is connected."""
         super().connectionLost(reason)
-        for timer in (self._next_turn, self._closing):
-            if timer is not None:
-                timer.cancel()
+        if self._closing:
+            self._closing.cancel()
         if self._served:
             self._inner.connectionLost(reason)
         # They refer to each other, and are large.
@@ -117,43 +107,46 @@ class TLSLayer(Preface):
 
     def _shake_hands(self, data: bytes) -> None:
         try:
-            if self._session.shake_hands(data):
-                self._served = self.end_preface()
-                self._inner.makeConnection(self)
-                self._answer()
+            complete = self._session.shake_hands(data)
         except TLSError as error:
             self._fail(str(error))
-        self._flush()
+            return
+        if complete:
+            self._served = self.end_preface()
+            self._inner.makeConnection(self)
+            self._answer()
+        else:
+            self._flush()
 
-    def _answer(self) -> None:
-        """Decrypt what has been received and have it answered, as much as there is time for in this turn."""
-        end = self._clock.seconds() + _TURN
+    def _answer(self) -> int:
+        """Decrypt what has been received and have it answered; return how many records that were."""
+        records, ended = 0, False
         try:
             while self._session.pending and not self._paused:
-                if self._clock.seconds() >= end:
-                    self._next_turn = self._clock.callLater(0, self._go_on)
-                    self.transport.pauseProducing()
-                    break
                 data = self._session.read(self.bufferSize)
                 if not data:
-                    if data is not None:
-                        self._inner.readConnectionLost()
+                    ended = data is not None
                     break
+                records += 1
                 self._inner.dataReceived(data)
         except TLSError as error:
             self._fail(str(error))
+            return records
         self._flush()
+        if ended:
+            self._end()
+        return records
 
-    def _go_on(self) -> None:
-        """Answer what is left of what has been read, and read again."""
-        self._next_turn = None
-        self._answer()
-        if not (self._paused or self._next_turn):
-            self.transport.resumeProducing()
+    def _end(self) -> None:
+        """The client closed its side in TLS."""
+        if unsent(self.transport):
+            self._inner.readConnectionLost()
+        else:  # close now: what the client still sends can destroy no answers
+            end_reading(self.transport)
 
     def _fail(self, reason: str) -> None:
         if self.received:  # a health check sends nothing
-            self._failed.add(host=self.host, reason=reason)
+            self._factory.invalid.add(host=self.host, reason=reason)
         if self._served:
             self._inner.reason = "TLS failed"
         self.transport.unregisterProducer()
@@ -186,7 +179,7 @@ class TLSLayer(Preface):
         if self._ended:
             self.transport.loseConnection()
         else:
-            self._closing = LingeringClose(self.transport, self._clock)
+            self._closing = LingeringClose(self.transport, self._factory.clock)
 
     def pauseProducing(self) -> None:
         """Stop reading, and stop decrypting what has been read."""
@@ -196,5 +189,6 @@ class TLSLayer(Preface):
     def resumeProducing(self) -> None:
         """Decrypt and read again."""
         self._paused = False
-        if self._next_turn is None:
-            self._go_on()
+        self._answer()
+        if not self._paused:
+            self.transport.resumeProducing()

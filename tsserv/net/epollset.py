@@ -15,7 +15,6 @@ number leaves the set when it is lost, and the others are served on.
 from __future__ import annotations
 
 import select
-import time
 from typing import Any
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -30,28 +29,22 @@ _log = Logger("tsserv")
 # EPOLLIN and EPOLLOUT (Linux: epoll_ctl(2)); where there is no epoll, Python's select has no such names.
 _IN, _OUT = 1, 4
 
-# How long descriptors are served before the reactor has its turn, with its timers and signals, in seconds.  A
-# count would not do: one event may cost 5 microseconds, or 2 milliseconds for a handshake.
-_TURN = 0.005
 
-# How many are served between two looks at the clock.
-_BATCH = 64
-
-
-@implementer(IReactorFDSet, IReadDescriptor)
+@implementer(IReactorFDSet)
 class EpollSet(_DisconnectSelectableMixin):
     """
-    Serves descriptors as a reactor does.
+    Watches descriptors as a reactor does. A subclass serves them: its ``doRead`` calls :meth:`_serve`.
 
     :param reactor: has the epoll set as a reader.
     """
 
     def __init__(self, reactor: Any) -> None:  # noqa: ANN401 (whatever else it provides)
         self._reactor = reactor
-        self._now = time.monotonic
         self._epoll: select.epoll | None = None
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
+        # The file descriptor of a reader that neither keeps this from being idle nor ends with the others.
+        self._guest = -1
 
     # What descriptors ask of their reactor: IReactorFDSet
 
@@ -97,7 +90,7 @@ class EpollSet(_DisconnectSelectableMixin):
         these[fd] = descriptor
         if self._epoll is None:
             self._epoll = epoll
-            self._reactor.addReader(self)
+            self._begin()
 
     def _remove(self, descriptor: Any, these: dict[int, Any], others: dict[int, Any]) -> None:  # noqa: ANN401
         try:
@@ -126,10 +119,21 @@ class EpollSet(_DisconnectSelectableMixin):
             self._epoll.unregister(fd)
         except OSError:  # its socket is closed
             pass
-        if not self._readers and not self._writers:
-            self._reactor.removeReader(self)
+        if len(self._readers) == (self._guest != -1) and not self._writers:
+            self._end()
             self._epoll.close()
             self._epoll = None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._reactor, name)
+
+    def _begin(self) -> None:
+        """Have the reactor call :meth:`doRead`."""
+        self._reactor.addReader(self)
+
+    def _end(self) -> None:
+        """Stop that."""
+        self._reactor.removeReader(self)
 
     # What the reactor asks of its reader: IReadDescriptor
 
@@ -141,34 +145,29 @@ class EpollSet(_DisconnectSelectableMixin):
         """Return what stands before log lines of the reactor about this reader."""
         return "tsserv"
 
-    def doRead(self) -> None:
+    def _serve(self, events: list[tuple[int, int]]) -> None:
         """
-        Serve the descriptors that are ready, and those that become so meanwhile, for the time of a turn.
+        Serve a batch of ready descriptors.
 
         An event may be stale: an earlier one of the batch may have removed its descriptor, or closed it and
         opened another with the same number. The first is not found; the other finds nothing to read, which
         does no harm, since no socket here blocks.
         """
         readers, writers = self._readers, self._writers
-        end = self._now() + _TURN
-        while self._epoll is not None:
-            events = self._epoll.poll(0, _BATCH)
-            for fd, event in events:
-                descriptor = readers.get(fd) if event != _OUT else None
-                reading = True
-                try:
-                    why = None if descriptor is None else descriptor.doRead()
-                    if not why and event != _IN:
-                        descriptor = writers.get(fd)
-                        reading = False
-                        why = None if descriptor is None else descriptor.doWrite()
-                except BaseException as error:
-                    _log.failure("Unhandled error in {descriptor}", descriptor=descriptor)
-                    why = error
-                if why:
-                    self._lose(fd, descriptor, why, reading)
-            if not events or self._now() >= end:
-                break
+        for fd, event in events:
+            descriptor = readers.get(fd) if event != _OUT else None
+            reading = True
+            try:
+                why = None if descriptor is None else descriptor.doRead()
+                if not why and event != _IN:
+                    descriptor = writers.get(fd)
+                    reading = False
+                    why = None if descriptor is None else descriptor.doWrite()
+            except BaseException as error:
+                _log.failure("Unhandled error in {descriptor}", descriptor=descriptor)
+                why = error
+            if why:
+                self._lose(fd, descriptor, why, reading)
 
     def _lose(self, fd: int, descriptor: Any, why: BaseException, reading: bool) -> None:  # noqa: ANN401
         try:
@@ -184,7 +183,8 @@ class EpollSet(_DisconnectSelectableMixin):
             callWithLogger(descriptor, descriptor.connectionLost, reason)
 
     def _remove_ours(self) -> set[Any]:
-        ours = {*self._readers.values(), *self._writers.values()}
-        for fd in {*self._readers, *self._writers}:
+        numbers = {*self._readers, *self._writers} - {self._guest}
+        ours = {found.get(fd) for found in (self._readers, self._writers) for fd in numbers} - {None}
+        for fd in numbers:
             self._forget(fd)
         return ours

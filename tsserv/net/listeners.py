@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 from twisted.application.internet import TCPServer, _AbstractServer
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXServerEndpoint, serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorCore, IReactorTCP
 from twisted.internet.protocol import Factory
@@ -21,12 +19,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from tsserv.net.closing import accept_and_close, refuse_new_clients
+from tsserv.net.endpoints import server_endpoint
+from tsserv.net.inherited import set_options
 from tsserv.net.socketfile import SocketFile
 
 _log = Logger("tsserv")
-
-# Linux: include/uapi/asm-generic/socket.h.
-_SO_PASSRIGHTS = 83
 
 # How long clients that have begun to connect may take to finish the handshake, in seconds.
 _ROUND_TRIP = 0.2
@@ -50,8 +47,11 @@ class _Listening(_AbstractServer):
     """What all listeners do; Twisted's part of it makes the port, ``_port``, by ``_getPort``."""
 
     _port: Any
+    _socket_buffer: int
     #: Where it is asked to listen, for messages.
     _place: str
+    #: What the log says when it listens.
+    line = "listening on {place}"
 
     def privilegedStartService(self) -> None:
         """
@@ -61,14 +61,16 @@ class _Listening(_AbstractServer):
         """
         try:
             super().privilegedStartService()
-            _set_options(self._port.socket)
+            set_options(self._port.socket, self._socket_buffer)
         except Exception as error:  # what an endpoint raises depends on its kind
             _refuse(self._place, error)
 
     def startService(self) -> None:
         """Log where it listens: which port, if the system chose it."""
         super().startService()
-        _log.info("listening on {place}", place=_shown(self._port.getHost()))
+        #: Where it listens, or has listened, as the log shows it.
+        self.address = _shown(self._port.getHost())
+        _log.info(self.line, place=self.address)
 
     def stopService(self) -> Deferred[None] | None:
         """
@@ -95,14 +97,23 @@ class Listener(_Listening, TCPServer):
     :param factory: makes the protocol of each connection.
     :param interface: an IP address; ``0.0.0.0`` is all of IPv4, ``::`` all of both families.
     :param backlog: how many connections may wait to be accepted; the system may cap it.
+    :param socket_buffer: see :func:`tsserv.net.inherited.set_options`.
     :param reactor: listens.
     """
 
     def __init__(
-        self, port: int, factory: Factory, *, interface: str, backlog: int, reactor: IReactorTCP
+        self,
+        port: int,
+        factory: Factory,
+        *,
+        interface: str,
+        backlog: int,
+        socket_buffer: int,
+        reactor: IReactorTCP,
     ) -> None:
         super().__init__(port, factory, interface=interface, backlog=backlog, reactor=reactor)
         self._place = _host_port(interface, port)
+        self._socket_buffer = socket_buffer
 
 
 class EndpointListener(_Listening):
@@ -112,17 +123,21 @@ class EndpointListener(_Listening):
     :param description: of the endpoint; :mod:`tsserv.net.endpoints` has found it to be valid.
     :param factory: makes the protocol of each connection.
     :param backlog: how many connections may wait to be accepted, if the description does not say.
+    :param socket_buffer: see :func:`tsserv.net.inherited.set_options`.
     :param reactor: listens.
     """
 
-    def __init__(self, description: str, factory: Factory, *, backlog: int, reactor: IReactorCore) -> None:
+    def __init__(
+        self, description: str, factory: Factory, *, backlog: int, socket_buffer: int, reactor: IReactorCore
+    ) -> None:
         super().__init__()
-        self._endpoint = serverFromString(reactor, description)
+        self._endpoint = server_endpoint(reactor, description)
         self._place = description
         self._factory = factory
         self._backlog = backlog
+        self._socket_buffer = socket_buffer
         self._file: SocketFile | None = None
-        if isinstance(self._endpoint, UNIXServerEndpoint):
+        if description.startswith("unix:"):
             self._file = SocketFile(self._endpoint._address)
             self._endpoint._wantPID = False  # no lock file: a pid in it proves nothing
 
@@ -145,22 +160,6 @@ class EndpointListener(_Listening):
             return True
         # systemd goes on holding a socket that it has passed: clients wait in it for the next process.
         return not self._place.startswith("systemd:") and super()._turn_away()
-
-
-def _set_options(listening: socket.socket) -> None:
-    """
-    Set what every connection inherits.
-
-    Small answers are sent at once, dead peers are noticed, and urgent bytes stay in the stream; a client of a
-    UNIX socket cannot pass file descriptors.
-    """
-    if listening.family == socket.AF_UNIX:
-        with suppress(OSError):  # it needs Linux 6.16
-            listening.setsockopt(socket.SOL_SOCKET, _SO_PASSRIGHTS, 0)
-    else:
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
 
 
 def _refuse(place: str, error: Exception) -> NoReturn:

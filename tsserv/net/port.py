@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.tcp import _reservedFD
 from twisted.logger import Logger
 
 from tsserv.net.server import EagerServer, EagerUNIXServer
@@ -16,7 +19,10 @@ from tsserv.net.server import EagerServer, EagerUNIXServer
 _log = Logger("tsserv")
 
 # Errors of accept by which the system says that it has no room: the client still waits.
-_NO_ROOM = (errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+# How many clients a listener accepts before others have their turn.
+_MOST = 20
 
 # How long a listener waits for room before it tries again, in seconds.
 _PAUSE = 0.1
@@ -27,53 +33,64 @@ def log_accept_error(error: OSError) -> None:
     _log.warn("cannot accept a connection: {error}", error=error)
 
 
-class _ListeningSocket(socket.socket):
-    """A listening socket that reports errors of ``accept``, and then has nothing to accept."""
+class _QuickPort(tcp.Port):
+    """A listener that accepts in fewer steps than Twisted's, and reports each error of ``accept``."""
 
     #: Is called with each error.
-    report: Callable[[OSError], None]
+    accept_failed: Callable[[OSError], None]
+    #: How many clients to accept in a turn.
+    numberAccepts = 1
 
-    def accept(self) -> tuple[socket.socket, Any]:
+    def doRead(self) -> None:
         """
-        Accept a connection.
+        Accept clients that wait.
 
         Linux reports errors of the network here that have already ended the new connection, and says to
         treat them as if nobody waited (accept(2), "Error handling"). Twisted would log a traceback for most.
-
-        :raises BlockingIOError: if there is nothing to accept.
-        :raises OSError: ``EMFILE``, for which Twisted has a file descriptor in reserve.
         """
+        accepted = 0
+        while accepted < self.numberAccepts:
+            try:
+                fd, address = self.socket._accept()  # type: ignore[union-attr]  # private, so mypy has no type for it
+            except BlockingIOError:
+                break
+            except OSError as error:
+                self._accept_failed(error)
+                break
+            accepted += 1
+            try:
+                self._begin(fd, address)
+            except BaseException:  # the epoll set would take it for the end of the listener
+                _log.failure("Unhandled error in {factory}", factory=self.factory)
+        # To ask in vain takes 1.7 microseconds: no more are expected the next time, unless all were there.
+        self.numberAccepts = _MOST if accepted == self.numberAccepts else max(1, accepted)
+
+    def _begin(self, fd: int, address: Any) -> None:  # noqa: ANN401 (its type depends on the family)
+        # accept() of a socket takes 1.6 microseconds more: it looks up the names of its family and type.
+        made = socket.socket(self.addressFamily, self.socketType, 0, fd)
+        if self.addressFamily == socket.AF_INET6 and address[3]:  # the host lacks its zone
+            host, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+            address = (host, *address[1:])
+        assert self.factory is not None
+        protocol = None
         try:
-            return super().accept()
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EMFILE):
-                raise
-            self.report(error)
-            raise BlockingIOError(errno.EAGAIN, "nothing to accept") from error
-
-
-class _ReportsErrors(tcp.Port):
-    """A listener that reports errors of ``accept``, and pauses while the system has no room."""
-
-    #: Is called with each.
-    accept_failed: Callable[[OSError], None]
-
-    def startListening(self) -> None:
-        """
-        Listen.
-
-        :raises CannotListenError: if that cannot be.
-        """
-        super().startListening()
-        plain = self.socket
-        self.socket = _ListeningSocket(plain.family, plain.type, plain.proto, plain.detach())
-        self.socket.setblocking(False)
-        self.socket.report = self._accept_failed
-        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+            protocol = self.factory.buildProtocol(self._buildAddr(address))
+        finally:
+            if protocol is None:
+                made.close()
+        if protocol is not None:
+            transport = self.transport(made, protocol, address, self, self.sessionno, self.reactor)
+            self.sessionno += 1
+            protocol.makeConnection(transport)
 
     def _accept_failed(self, error: OSError) -> None:
         self.accept_failed(error)
-        if error.errno in _NO_ROOM:
+        if error.errno == errno.EMFILE and _reservedFD.available():
+            # Turn one away, with the descriptor that this frees for the moment.
+            with _reservedFD, contextlib.suppress(OSError):
+                fd, _ = self.socket._accept()  # type: ignore[union-attr]  # private, so mypy has no type for it
+                os.close(fd)
+        elif error.errno in _NO_ROOM:
             self.stopReading()
             IReactorTime(self.reactor).callLater(_PAUSE, self._try_again)
 
@@ -82,7 +99,7 @@ class _ReportsErrors(tcp.Port):
             self.startReading()
 
 
-class EagerPort(_ReportsErrors):
+class EagerPort(_QuickPort):
     """A TCP listener whose connections send at once."""
 
     transport = EagerServer
@@ -99,7 +116,7 @@ class EagerPort(_ReportsErrors):
         return made
 
 
-class EagerUNIXPort(_ReportsErrors, unix.Port):
+class EagerUNIXPort(_QuickPort, unix.Port):
     """A UNIX listener whose connections send at once."""
 
     transport = EagerUNIXServer

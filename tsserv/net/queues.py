@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from fcntl import ioctl
-from socket import AF_UNIX
+from socket import AF_UNIX, SO_RCVBUF, SOL_SOCKET
 from termios import FIONREAD, TIOCOUTQ
 
 from twisted.internet.tcp import Connection
@@ -12,6 +12,9 @@ from twisted.internet.tcp import Connection
 # The most that Linux puts into one buffer of a UNIX connection (net/unix/af_unix.c, unix_stream_sendmsg, with
 # pages of 4 KiB), rounded up.
 _UNIX_BUFFER = 36 * 1024
+
+# Linux: include/uapi/asm-generic/socket.h.
+_SO_MEMINFO = 55
 
 
 def buffered(transport: Connection) -> int:
@@ -37,6 +40,24 @@ def largest_step(transport: Connection) -> int:
 def waiting(transport: Connection) -> bool:
     """Return whether anything that has arrived has not been read, or anything written is unsent."""
     return bool(_in_kernel(transport, FIONREAD) or unsent(transport))
+
+
+def make_room(transport: Connection) -> None:
+    """
+    Let the kernel receive more, if what it has received takes more memory than it may (``--socket-buffer``).
+
+    Small packets take more memory for each byte than the kernel expects when it tells the client how much to
+    send. Linux drops those that do not fit, and ignores the acknowledgements that come with later ones, which
+    RFC 9293 (section 3.10.7.4) has it accept. The service reads no more until its answers are acknowledged:
+    both would wait for ever (seen with Linux 6.18).
+    """
+    connection = transport.getHandle()
+    try:
+        used, most = struct.unpack("II", connection.getsockopt(SOL_SOCKET, _SO_MEMINFO, 8))
+        if used > most:
+            connection.setsockopt(SOL_SOCKET, SO_RCVBUF, most)  # Linux doubles it (socket(7))
+    except OSError:
+        pass  # the system does not tell
 
 
 def _in_kernel(transport: Connection, request: int) -> int:

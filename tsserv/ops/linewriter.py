@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import stat
 import threading
 import time
@@ -65,17 +66,23 @@ class LineWriter:
         self._refused = 0  # lines that the system did not take
         self._torn = _ends_within_a_line(file)
 
-    def write(self, text: str) -> None:
-        """Write ``text``, which ends with a newline."""
-        self._log_losses()  # first, since what was lost comes before this line
+    def write(self, *lines: str) -> None:
+        """Write lines, each of which ends with a newline."""
+        self._log_losses()  # first, since what was lost comes before these lines
         if self._full:
-            self._dropped += 1
+            self._dropped += len(lines)
         else:
-            # Names of files may hold bytes that are not UTF-8.
-            self._put(text.encode(errors="backslashreplace"))
+            for line in lines:
+                # Names of files may hold bytes that are not UTF-8.
+                self._put(line.encode(errors="backslashreplace"))
             if not self._reactor.running:
                 self._wait()
                 self._log_losses()
+
+    @property
+    def lost(self) -> int:
+        """How many lines have been lost."""
+        return self._dropped + self._refused
 
     def flush(self) -> None:
         """Do nothing: lines are written as soon as that is possible."""
@@ -122,6 +129,7 @@ class LineWriter:
     # In the writing thread
 
     def _work(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the main thread
         while not self._file.closed:
             lines: list[bytes] = []
             for _ in range(min(max(1, self._queue.qsize()), _BATCH)):

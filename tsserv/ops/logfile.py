@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
+from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from twisted.logger import (
     LogPublisher,
     formatEvent,
     formatEventAsClassicLogText,
+    formatTime,
     globalLogPublisher,
 )
 from zope.interface import implementer
@@ -27,19 +31,54 @@ from tsserv.ops.linewriter import LineWriter
 _log = Logger("tsserv")
 
 
-def open_log(path: str) -> FileIO:
+def open_log(path: str, uid: int | None = None, gid: int | None = None) -> FileIO:
     """
     Return the file at ``path``, open for appending, without a buffer.
 
+    :param uid: the owner of a file that this makes, who can then reopen it; by default the process's user.
+    :param gid: its group.
     :raises OSError: if it cannot be opened.
     """
+
+    def open_or_make(path: str, flags: int) -> int:
+        try:
+            descriptor = os.open(path, flags | os.O_EXCL, 0o666)
+        except FileExistsError:
+            # A FIFO opened for reading too does not wait for a reader, and survives its end.
+            return os.open(path, os.O_RDWR if Path(path).is_fifo() else flags, 0o666)
+        with contextlib.suppress(PermissionError):  # not root: twistd says so when it cannot change its user
+            os.fchown(descriptor, -1 if uid is None else uid, -1 if gid is None else gid)
+        return descriptor
+
     # By its absolute path, so that it is found again: twistd changes its directory.
-    return FileIO(str(Path(path).absolute()), "ab", opener=_open)
+    return FileIO(str(Path(path).absolute()), "ab", opener=open_or_make)
 
 
-def _open(path: str, flags: int) -> int:
-    """Open a FIFO for reading too, which does not wait for a reader and survives its end."""
-    return os.open(path, os.O_RDWR if Path(path).is_fifo() else flags, 0o666)
+def check_log(path: str) -> None:
+    """
+    Check that :func:`open_log` could open the file at ``path``, as far as one can know without making it.
+
+    :raises OSError: if it could not.
+    """
+    file = Path(path).absolute()
+    if file.exists():
+        open_log(path).close()
+    elif not file.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    elif not os.access(file.parent, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+# A second is formatted once: that takes 4.6 microseconds, and a busy log has hundreds of lines in one.
+_format_second = lru_cache(maxsize=1)(formatTime)
+
+
+def as_text(event: LogEvent) -> str:
+    """Return an event as ``twistd`` writes it."""
+    if "event" in event:  # of the access log
+        level, text = event["log_level"].name, event["log_format"].format_map(event)
+        return f"{_format_second(int(event['log_time']))} [tsserv#{level}] {text}\n"
+    return formatEventAsClassicLogText(event) or ""
 
 
 def _as_json(event: LogEvent) -> str:
@@ -54,13 +93,10 @@ def _as_json(event: LogEvent) -> str:
 
 
 # The fields of lines about connections, in this order.
-_FIELDS = ("peer", "port", "bytes_in", "bytes_out", "chunks", "duration", "reason")
+_FIELDS = ("peer", "port", "bytes_in", "bytes_out", "chunks", "duration", "reason", "open", "close")
 
 #: Functions that make a line of an event, by their name on the command line.
-FORMATS: dict[str, Callable[[LogEvent], str | None]] = {
-    "text": formatEventAsClassicLogText,
-    "json": _as_json,
-}
+FORMATS: dict[str, Callable[[LogEvent], str]] = {"text": as_text, "json": _as_json}
 
 
 @implementer(ILogObserver)
@@ -80,7 +116,7 @@ class LogFile(Service):
     def __init__(
         self,
         file: FileIO,
-        line: Callable[[LogEvent], str | None],
+        line: Callable[[LogEvent], str],
         reactor: IReactorCore,
         publisher: LogPublisher = globalLogPublisher,
     ) -> None:
@@ -102,16 +138,29 @@ class LogFile(Service):
         self._publisher.removeObserver(self)
         self._writer.close()
 
+    @property
+    def lost(self) -> int:
+        """How many lines have been lost."""
+        return self._writer.lost
+
     def reload(self) -> None:
         """Reopen the file by its name: the old one may have been renamed, as logrotate does."""
         try:
             file = open_log(self._path)
         except OSError as error:
-            _log.error("Cannot reopen the log file {path}: {error}", path=self._shown, error=error.strerror)
+            _log.error(
+                "Cannot reopen the log file {path}: {error}; the old one stays in use",
+                path=self._shown,
+                error=error.strerror,
+            )
         else:
             self._writer.switch(file)
 
     def __call__(self, event: LogEvent) -> None:
         """Write ``event``, if it is of this package."""
         if event.get("log_namespace") == "tsserv":
-            self._writer.write(self._line(event) or "")
+            self.write([event])
+
+    def write(self, events: Iterable[LogEvent]) -> None:
+        """Write a line for each event."""
+        self._writer.write(*map(self._line, events))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
 from types import FrameType
@@ -10,10 +9,12 @@ from types import FrameType
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorCore, IReactorFromThreads
 
+_STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 
 class Signals(Service):
     """
-    SIGHUP reloads; the first SIGTERM or SIGINT stops the reactor, each further one ends the drain.
+    SIGHUP reloads; the first SIGTERM or SIGINT stops the reactor, each further one makes that faster.
 
     Without this service a SIGHUP would kill the process, and so would a SIGTERM before the reactor runs, when
     clients may be connected already; and Twisted would log a traceback for the second SIGTERM.
@@ -29,35 +30,31 @@ class Signals(Service):
         self._reactor = reactor
         self._reload = reload
         self._hurry = hurry
-        self._early: int | None = None  # a SIGTERM from before the reactor runs
-        self._stopping = False
+        #: The signal that has stopped the reactor.
+        self.stopped_by: int | None = None
 
     def privilegedStartService(self) -> None:
         """Install the handlers, before clients can connect."""
         signal.signal(signal.SIGHUP, lambda number, frame: self._soon(self._reload))
-        # The reactor installs its handlers when it begins to run.
+        # The reactor installs its handlers when it begins to run.  Until they are wrapped, signals wait.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         self._reactor.callWhenRunning(self._wrap_handlers)
-        signal.signal(signal.SIGTERM, self._remember)
-
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        self._early = number
 
     def _wrap_handlers(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _STOPPING:
             handler = signal.getsignal(number)
             if callable(handler):  # it is not where a shell has its background jobs ignore SIGINT
                 signal.signal(number, self._first_or_next(handler))
-        if self._early is not None:
-            os.kill(os.getpid(), self._early)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
 
     def _first_or_next(
         self, first: Callable[[int, FrameType | None], object]
     ) -> Callable[[int, FrameType | None], None]:
         def handle(number: int, frame: FrameType | None) -> None:
-            if self._stopping:
+            if self.stopped_by is not None:
                 self._soon(self._hurry)
             else:
-                self._stopping = True
+                self.stopped_by = number
                 first(number, frame)
 
         return handle

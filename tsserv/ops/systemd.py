@@ -37,6 +37,7 @@ class Notifier(Service):
     :param clock: times the signs of life; they stop when the reactor hangs.
     :param connections: returns how many are open.
     :param environ: says where to send, and how often signs of life are expected.
+    :param delayed: returns whether the service waits before it stops, even without connections.
     """
 
     def __init__(
@@ -44,9 +45,12 @@ class Notifier(Service):
         clock: IReactorTime,
         connections: Callable[[], int],
         environ: Mapping[str, str] = os.environ,
+        *,
+        delayed: Callable[[], bool] = lambda: False,
     ) -> None:
         self._clock = clock
         self._connections = connections
+        self._delayed = delayed
         self._environ = environ
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._interval = _STATUS_INTERVAL  # between signs of life, in seconds
@@ -83,7 +87,8 @@ class Notifier(Service):
         self._clock.callLater(self._interval, self._send_sign_of_life)
         self._send_unsent()
         count = self._connections()
-        self._send(f"WATCHDOG=1\nSTATUS=connections: {count}" + (self._extension() if count else ""))
+        more_time = self._extension() if count or self._delayed() else ""
+        self._send(f"WATCHDOG=1\nSTATUS=connections: {count}{more_time}")
 
     def _extension(self) -> str:
         """Return what asks for more time than the unit's TimeoutStopSec while the service stops."""

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import argparse
 import socket
+import ssl
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from tsserv.ping.address import Endpoint
 from tsserv.ping.answers import Probes
-from tsserv.ping.connection import ConnectionEnded
-from tsserv.ping.conversation import NotTsserv
+from tsserv.ping.connection import ConnectionEnded, NotTsserv
 from tsserv.ping.dialer import CannotConnect, Dialer
 from tsserv.ping.flood import Bar, Flood
 from tsserv.ping.interrupt import Interrupt
+from tsserv.ping.loop import Loop, Task
 from tsserv.ping.options import PROGRAM, Parser, make_parser, parse
-from tsserv.ping.outputs.base import Output, Outputs, Summary
+from tsserv.ping.outputs.base import CannotListen, Output, Outputs, Summary
 from tsserv.ping.outputs.table import OUTPUTS
 from tsserv.ping.outputs.text import Text
+from tsserv.ping.route import Route
 from tsserv.ping.run import Run
 from tsserv.ping.steady import Steady
 from tsserv.ping.streams import open_closed_streams, write_error
 from tsserv.ping.tls import BadFile, make_context
-from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status
+from tsserv.ping.verdict import NAGIOS, NO_CONNECTION, Thresholds, exit_status, joint_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,66 +48,98 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _main(arguments: Sequence[str]) -> int:
     parser = make_parser()
     options = parse(parser, arguments)
-    dialer = _make_dialer(parser, options)
+    context = _make_context(parser, options)
     output = Outputs(_make_outputs(parser, options))
     interrupt = Interrupt()
     interrupt.install()
-    run = Run(dialer, Probes(options.size), _ns(options.timeout), output, interrupt)
-    error, connected = _execute(run, options)
-    counts = run.counts
-    if not error and counts.lost and not (counts.answered or counts.altered):
-        error = "it takes connections, but does not answer"
-    summary = Summary(
-        target=options.target,
-        connection=run.connection,
-        counts=counts,
-        offset=run.offset,
-        seconds=run.seconds,
-        error=error,
-        thresholds=Thresholds(options.warn, options.crit),
-    )
+    if options.deadline is not None:
+        interrupt.end_after(options.deadline)
+    summaries = [Summary(target, Thresholds(options.warn, options.crit)) for target in options.targets]
+    runs = [
+        Run(
+            _make_dialer(summary.target, options, context),
+            Probes(options.size),
+            _ns(options.timeout),
+            output,
+            interrupt,
+            summary,
+        )
+        for summary in summaries
+    ]
+    interrupted = False
     try:
-        output.end(summary)
-    except OSError as cause:
-        summary.error = error = _cannot_write(cause)
-    if error and not options.nagios:
-        write_error(f"{PROGRAM}: {summary.target}: {error}")
-    if options.nagios:
-        return NAGIOS[summary.level]
-    return exit_status(summary.level, counts) if connected else NO_CONNECTION
-
-
-class _Ending(NamedTuple):
-    """How a run ended."""
-
-    error: str  # empty if there was none
-    connected: bool  # whether the service could be connected to
-
-
-def _execute(run: Run, options: argparse.Namespace) -> _Ending:
-    """Send probes until the run ends."""
-    try:
+        output.begin(summaries)
         if options.flood:
-            duration = _ns(options.duration or 10.0)
-            bar = Bar(duration)
-            try:
-                Flood(run, duration, bar.show).run(options.connections or 1)
-            finally:
-                bar.clear()
+            _flood(runs[0], options)
         else:
-            steady = Steady(run, _ns(options.interval or 1.0), options.count)
-            steady.run(reconnect=options.reconnect, once=options.once)
+            Loop(interrupt).run(_tasks(runs, options))
     except KeyboardInterrupt:
-        return _Ending("", run.connection is not None)
+        interrupted = True
+    for summary in summaries:
+        if interrupt.expired and not (summary.connection or summary.error):
+            summary.error = "no connection before the deadline"
+        counts = summary.counts
+        answered = counts.answered or counts.altered
+        if not summary.error and summary.connection and counts.lost and not answered:
+            summary.error = "it takes connections, but does not answer"
+    try:
+        output.end(summaries)
+    except OSError as cause:
+        for summary in summaries:
+            summary.error = _cannot_write(cause)
+    if options.exporter and interrupted:
+        return 0
+    if options.nagios:
+        return NAGIOS[summaries[0].level]
+    for summary in summaries:
+        if summary.error:
+            write_error(f"{PROGRAM}: {summary.target}: {summary.error}")
+    return joint_status([_status(summary) for summary in summaries])
+
+
+@contextmanager
+def _errors_in(summary: Summary) -> Iterator[None]:
+    """Turn what ends the probes to one target into the error of its summary."""
+    try:
+        yield
     except CannotConnect as error:
-        return _Ending(str(error), False)
-    except ConnectionEnded as error:
-        return _Ending(str(error), True)
-    except NotTsserv as error:
-        return _Ending(f"this is not tsserv: it {error}", True)
+        summary.error = str(error)
+        summary.unreachable = True
+    except (ConnectionEnded, NotTsserv) as error:
+        summary.error = str(error)
     except OSError as error:
-        return _Ending(_cannot_write(error), True)
-    return _Ending("", True)
+        summary.error = _cannot_write(error)
+
+
+def _flood(run: Run, options: argparse.Namespace) -> None:
+    """Send probes as load."""
+    duration = _ns(options.duration or 10.0)
+    bar = Bar(duration)
+    with _errors_in(run.summary):
+        try:
+            Flood(run, duration, bar.show).run(options.connections or 1)
+        finally:
+            bar.clear()
+
+
+def _tasks(runs: Sequence[Run], options: argparse.Namespace) -> list[Task[None]]:
+    """Return what sends probes at the interval: first to each target at a time of its own, then all again."""
+    interval = _ns(options.interval or 1.0)
+    persistent = not options.once and (len(runs) > 1 or options.exporter is not None)
+
+    def task(number: int, run: Run) -> Task[None]:
+        delay = interval * number // len(runs)
+        steady = Steady(run, interval, options.count, delay=delay, persistent=persistent)
+        with _errors_in(run.summary):
+            yield from steady.run(reconnect=options.reconnect, once=options.once)
+
+    return [task(number, run) for number, run in enumerate(runs)]
+
+
+def _status(summary: Summary) -> int:
+    if summary.unreachable or summary.connection is None:
+        return NO_CONNECTION
+    return exit_status(summary.level, summary.counts)
 
 
 def _cannot_write(error: OSError) -> str:
@@ -115,19 +150,29 @@ def _ns(seconds: float) -> int:
     return round(seconds * 1e9)
 
 
-def _make_dialer(parser: Parser, options: argparse.Namespace) -> Dialer:
-    context = None
-    if options.tls:
-        try:
-            context = make_context(options.cafile, insecure=options.insecure)
-        except BadFile as error:
-            parser.error(str(error))
+def _make_context(parser: Parser, options: argparse.Namespace) -> ssl.SSLContext | None:
+    if not options.tls:
+        return None
+    try:
+        return make_context(
+            options.cafile,
+            insecure=options.insecure,
+            certificate=options.certificate,
+            private_key=options.private_key,
+        )
+    except BadFile as error:
+        parser.error(str(error))
+
+
+def _make_dialer(target: Endpoint, options: argparse.Namespace, context: ssl.SSLContext | None) -> Dialer:
     return Dialer(
-        options.target,
+        target,
         family=options.family or socket.AF_UNSPEC,
         timeout=options.timeout,
         context=context,
         server_name=options.servername,
+        route=Route(options.source, options.interface, options.tos),
+        proxy_header=options.proxy_header,
     )
 
 
@@ -136,9 +181,14 @@ def _make_outputs(parser: Parser, options: argparse.Namespace) -> list[Output]:
     chosen = [output for output in OUTPUTS if getattr(options, output.option)]
     if all(output.to_file for output in chosen):
         chosen = [Text, *chosen]
-    try:
-        return [output(options) for output in chosen]
-    except ImportError:
-        parser.error("--plot: needs matplotlib: pip install 'tsserv[plot]'")
-    except OSError as error:
-        parser.error(f"cannot write {error.filename}: {error.strerror}")
+    outputs = []
+    for output in chosen:
+        try:
+            outputs.append(output(options))
+        except ImportError:
+            parser.error(f"--{output.option}: needs {output.library}: pip install {output.library}")
+        except CannotListen as error:
+            parser.error(f"--{output.option}: {error}")
+        except OSError as error:
+            parser.error(f"cannot write {error.filename}: {error.strerror}")
+    return outputs

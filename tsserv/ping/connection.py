@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
+from selectors import EVENT_READ, EVENT_WRITE
 
-from tsserv.ping.address import HostPort
+from tsserv.ping.address import Endpoint, endpoint
 from tsserv.ping.reason import reason
 from tsserv.ping.tcpinfo import TcpInfo, tcp_info
 from tsserv.ping.tls import TLS
@@ -18,9 +18,20 @@ class ConnectionEnded(Exception):
     """The server closed the connection, or the connection failed; the text says how."""
 
 
+class NotTsserv(Exception):
+    """
+    The server is not tsserv.
+
+    :param does: what it does instead.
+    """
+
+    def __init__(self, does: str) -> None:
+        super().__init__(f"this is not tsserv: it {does}")
+
+
 class Connection:
     """
-    One connection, which blocks only in :meth:`wait`.
+    One connection, which never blocks.
 
     :param sock: connected.
     :param remote: the address of the server.
@@ -28,20 +39,20 @@ class Connection:
     :param tls: what is known of the TLS session; ``None`` without TLS.
     """
 
-    def __init__(self, sock: socket.socket, remote: HostPort, connect_time: int, tls: TLS | None) -> None:
+    def __init__(self, sock: socket.socket, remote: Endpoint, connect_time: int, tls: TLS | None) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._unsent = b""
         self.connect_time = connect_time
         self.tls = tls
         #: The addresses of this end and of the server.
-        self.local = HostPort(*sock.getsockname()[:2])
+        self.local = endpoint(sock.getsockname())
         self.remote = remote
         #: What the kernel knew when it was last asked; ``None`` if it does not tell.
         self.tcp_info: TcpInfo | None = None
 
     def fileno(self) -> int:
-        """Return the file descriptor, for a selector."""
+        """Return the file descriptor, for a selector that waits for :attr:`events`."""
         return self._socket.fileno()
 
     def send(self, data: bytes) -> None:
@@ -72,6 +83,11 @@ class Connection:
         """Whether :meth:`flush` has something to send."""
         return bool(self._unsent)
 
+    @property
+    def events(self) -> int:
+        """What to wait for: that data arrives, and that unsent data can be sent."""
+        return EVENT_READ | EVENT_WRITE if self._unsent else EVENT_READ
+
     def receive(self) -> bytes:
         """
         Return the bytes that have arrived; empty if there are none.
@@ -94,11 +110,6 @@ class Connection:
         if self.tcp_info is None:
             return 0
         return self.tcp_info.retransmits - (before.retransmits if before else 0)
-
-    def wait(self, timeout: float) -> None:
-        """Wait until data arrives, unsent data can be sent, or ``timeout`` seconds have passed."""
-        # Unlike poll and epoll it waits to the microsecond, as aimed probes need.
-        select.select([self._socket], [self._socket] if self._unsent else [], [], timeout)
 
     def close(self) -> None:
         """Close the connection without waiting."""

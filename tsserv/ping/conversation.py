@@ -6,17 +6,13 @@ import time
 from itertools import takewhile
 
 from tsserv.ping.answers import Answer, Answers, Probes, excerpt
-from tsserv.ping.connection import Connection
+from tsserv.ping.connection import Connection, NotTsserv
 from tsserv.ping.counts import Counts
 from tsserv.ping.offset import Offset
 from tsserv.ping.result import Result
 
 # How many overdue probes are remembered for late answers on one connection.
 _MOST_OVERDUE = 10_000
-
-
-class NotTsserv(Exception):
-    """The server is not tsserv; the text says what it does instead."""
 
 
 class _Sent:

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from itertools import count
-from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
+from selectors import DefaultSelector
 
 from tsserv.ping.connection import ConnectionEnded
 from tsserv.ping.conversation import Conversation
+from tsserv.ping.loop import complete
 from tsserv.ping.run import Run
 from tsserv.ping.streams import width
 
@@ -53,16 +54,17 @@ class Flood:
         conversations = []
         with self._selector, ExitStack() as stack:
             for _ in range(connections):
-                conversation = self._run.connect(details=False)
+                conversation = complete(self._run.connect(details=False), self._run.interrupt)
                 stack.enter_context(closing(conversation.connection))
                 conversations.append(conversation)
             begin = time.monotonic_ns()
             try:
                 for conversation in conversations:
-                    self._selector.register(conversation.connection, EVENT_READ, conversation)
+                    connection = conversation.connection
+                    self._selector.register(connection, connection.events, conversation)
                 self._loop(begin)
             finally:
-                self._run.seconds = min(time.monotonic_ns() - begin, self._duration) / 1e9
+                self._run.summary.seconds = min(time.monotonic_ns() - begin, self._duration) / 1e9
                 for conversation in conversations:
                     conversation.end()
         if self._reasons:
@@ -101,9 +103,8 @@ class Flood:
         if conversation.deadline is None and not self._sending:
             self._selector.unregister(connection)
             return
-        events = EVENT_READ | EVENT_WRITE if connection.unsent else EVENT_READ
-        if self._selector.get_key(connection).events != events:
-            self._selector.modify(connection, events, conversation)
+        if self._selector.get_key(connection).events != connection.events:
+            self._selector.modify(connection, connection.events, conversation)
 
 
 class Bar:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: they end a run between two steps and never within one."""
+"""Ctrl-C, SIGTERM and the deadline: they end a run between two steps and never within one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ class Interrupt:
     def __init__(self) -> None:
         self._requested = False
         self._waiting = False
+        #: Whether the deadline has passed.
+        self.expired = False
 
     def install(self) -> None:
         """Handle SIGINT and SIGTERM, unless they are ignored."""
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._handle)
+
+    def end_after(self, seconds: float) -> None:
+        """Set the deadline."""
+        signal.signal(signal.SIGALRM, self._expire)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def __enter__(self) -> None:
         self._waiting = True
@@ -36,3 +43,8 @@ class Interrupt:
         if self._waiting or self._requested:
             raise KeyboardInterrupt
         self._requested = True
+
+    def _expire(self, number: int, frame: FrameType | None) -> None:
+        self.expired = self._requested = True
+        if self._waiting:
+            raise KeyboardInterrupt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tsserv.ping.drift import Bounds, DriftingOffset, most_drift
-from tsserv.stamp import Reading, read
+from tsserv.ping.reading import Reading, read
 
 _SECOND = 10**9  # in nanoseconds
 
@@ -28,6 +28,12 @@ class Measurement(NamedTuple):
     #: stamps so far allow; their sum is the round-trip time.
     there: Bounds
     back: Bounds
+
+    @property
+    def fine(self) -> bool:
+        """Whether the stamp is fine enough to tell how long each way took."""
+        rtt = self.there.low + self.back.high
+        return self.offset.uncertainty <= rtt
 
 
 class Offset:

@@ -11,9 +11,12 @@ from typing import NoReturn
 
 from tsserv.ping import parsers
 from tsserv.ping.answers import LARGEST, SMALLEST
+from tsserv.ping.combinations import check
 from tsserv.ping.helptext import DESCRIPTION, SECTIONS
 from tsserv.ping.outputs.table import OUTPUTS
+from tsserv.ping.proxyheader import VERSIONS
 from tsserv.ping.streams import write_error, write_line
+from tsserv.ping.targets import read_targets
 from tsserv.ping.verdict import NAGIOS, USAGE, limit, nagios_line
 
 #: The name of the program.
@@ -26,24 +29,7 @@ _PORT = 21567
 _NAGIOS_COUNT = 5
 
 _DAY = 86400  # seconds
-
-# Options that have no meaning without another.
-_ONLY_WITH = {
-    "connections": "flood",
-    "duration": "flood",
-    "cafile": "tls",
-    "servername": "tls",
-    "insecure": "tls",
-}
-
-# Options that have no meaning with --flood, which sends at its own pace and too much to record each probe.
-_NOT_WITH_FLOOD = (
-    "count",
-    "interval",
-    "reconnect",
-    "once",
-    *(output.option for output in OUTPUTS if output.to_file),
-)
+_YEAR = 366 * _DAY
 
 
 class Parser(argparse.ArgumentParser):
@@ -79,7 +65,7 @@ def make_parser() -> Parser:
     """Return the parser, from which the manual page and the shell completions are made too."""
     parser = Parser(
         prog=PROGRAM,
-        usage="%(prog)s [options] HOST[:PORT]",
+        usage="%(prog)s [options] TARGET...",
         description=DESCRIPTION,
         epilog="\n".join(f"{title}:\n{text}" for title, text in SECTIONS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -87,11 +73,12 @@ def make_parser() -> Parser:
     )
     option = parser.add_argument
     option(
-        "target",
-        metavar="HOST[:PORT]",
-        type=parsers.target(_PORT),
-        help=f"where the service listens [port {_PORT}]",
+        "targets",
+        metavar="TARGET",
+        nargs="*",
+        help="HOST, HOST:PORT, HOST PORT or unix:PATH",
     )
+    option("--targets", dest="file", metavar="FILE", type=Path, help="read more targets, a line for each")
     option("-V", "--version", action=_Version, nargs=0, help="show the version and exit")
     option("-c", "--count", metavar="N", type=parsers.integer(1, 10**9), help="stop after N probes")
     seconds = parsers.number(0.001, _DAY)
@@ -105,11 +92,26 @@ def make_parser() -> Parser:
     )
     size, sizes = parsers.integer(SMALLEST, LARGEST), f"{SMALLEST} to {LARGEST}"
     option("-s", "--size", metavar="B", type=size, default=64, help=f"bytes per probe, {sizes} [64]")
+    option(
+        *("-w", "--deadline"),
+        metavar="S",
+        type=parsers.number(0.001, _YEAR),
+        help="stop after S seconds, whatever is missing",
+    )
     option("--reconnect", action="store_true", help="use a new connection for each probe")
     option("--once", action="store_true", help="stop when the connection ends, do not connect again")
-    family = parser.add_mutually_exclusive_group()
+
+    group = parser.add_argument_group("path")
+    option = group.add_argument
+    port = parsers.integer(1, 65535)
+    option("--port", metavar="PORT", type=port, help=f"of each HOST without one [{_PORT}]")
+    family = group.add_mutually_exclusive_group()
     family.add_argument("-4", dest="family", action="store_const", const=AF_INET, help="use IPv4 only")
     family.add_argument("-6", dest="family", action="store_const", const=AF_INET6, help="use IPv6 only")
+    option("--source", metavar="ADDRESS", type=parsers.ip_address, help="connect from this IP address")
+    option("--interface", metavar="NAME", type=parsers.interface, help="use this network interface (Linux)")
+    option("--tos", metavar="TOS", type=parsers.tos, help="set the type of service or traffic class")
+    option("--proxy-header", metavar="V", choices=VERSIONS, help="send a PROXY header first, v1 or v2")
 
     option = parser.add_argument_group("TLS").add_argument
     option("--tls", action="store_true", help="use TLS, and verify the server's certificate")
@@ -120,6 +122,8 @@ def make_parser() -> Parser:
         type=parsers.host_name,
         help="the name to request and verify instead of HOST",
     )
+    option("--certificate", metavar="FILE", help="this client's certificate, and perhaps key")
+    option("--private-key", metavar="FILE", help="the key of that certificate")
     option("--insecure", action="store_true", help="do not verify the certificate")
 
     option = parser.add_argument_group("load").add_argument
@@ -132,35 +136,34 @@ def make_parser() -> Parser:
     for output in OUTPUTS:
         if output.to_file:
             group.add_argument(f"--{output.option}", metavar="FILE", type=Path, help=output.help)
+        elif output.metavar:
+            standard_output.add_argument(
+                f"--{output.option}", metavar=output.metavar, type=output.parse, help=output.help
+            )
         else:
             standard_output.add_argument(f"--{output.option}", action="store_true", help=output.help)
     option = group.add_argument
+    option("-q", "--quiet", action="store_true", help="no line for each probe, only the summary")
+    option("-D", "--timestamps", action="store_true", help="begin each line with the seconds since 1970")
     for name, text in (("--warn", "warn if the mean rtt is outside (see below)"), ("--crit", "as critical")):
         option(name, metavar="RANGE", type=limit, action="append", default=[], help=text)
     return parser
 
 
 def parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options; end the program with a message if they cannot be combined."""
+    """Return the options; end the program with a message if they are wrong."""
     parser.nagios = "--nagios" in arguments
-    options = parser.parse_args(arguments)
-    for name, needed in _ONLY_WITH.items():
-        if getattr(options, name) and not getattr(options, needed):
-            parser.error(f"--{name}: only with --{needed}")
-    for name in _NOT_WITH_FLOOD:
-        if options.flood and getattr(options, name):
-            parser.error(f"--{name}: not with --flood")
-    if options.once and options.reconnect:
-        parser.error("--once: not with --reconnect")
-    if options.insecure and options.cafile:
-        parser.error("--cafile: not with --insecure, which verifies nothing")
+    options = parser.parse_intermixed_args(arguments)
     options.warn, options.crit = dict(options.warn), dict(options.crit)
-    for name in options.warn.keys() & options.crit.keys():
-        warning, critical = options.warn[name], options.crit[name]
-        if warning.high > critical.high and not (warning.inverted or critical.inverted):
-            parser.error(f"--warn: {name}={warning.text} ends above --crit, {name}={critical.text}")
-    if options.plot is not None and options.plot.suffix not in (".svg", ".png"):
-        parser.error(f"--plot: {str(options.plot)!r} does not end in .svg or .png")
+    try:
+        options.targets = read_targets(options.targets, options.file, options.port or _PORT)
+        check(options)
+    except ValueError as error:
+        parser.error(str(error))
+    except OSError as error:
+        parser.error(f"--targets: cannot read {str(options.file)!r}: {error.strerror}")
+    if options.source:
+        options.family = AF_INET6 if ":" in options.source else AF_INET
     if options.count is None and options.nagios:
         options.count = _NAGIOS_COUNT
     return options

@@ -17,15 +17,16 @@ class Pace:
 
     :param interval: between two probes, in nanoseconds.
     :param count: the number of probes; ``None`` if there is no last one.
+    :param delay: before the first probe, in nanoseconds.
     """
 
-    def __init__(self, interval: int, count: int | None) -> None:
+    def __init__(self, interval: int, count: int | None, delay: int) -> None:
         self.interval = interval
         self._numbers = count_from(1) if count is None else iter(range(1, count + 1))
         #: The number of the next probe; ``None`` after the last.
         self.number = next(self._numbers, None)
         #: When it is due, by the monotonic clock in nanoseconds.
-        self.due = time.monotonic_ns()
+        self.due = time.monotonic_ns() + delay
 
     def advance(self) -> None:
         """Go on to the next probe; intervals missed during a pause are skipped."""

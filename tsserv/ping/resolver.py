@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from queue import Empty, SimpleQueue
+import time
+from queue import SimpleQueue
 from typing import Any, NamedTuple
+
+from tsserv.ping.loop import Task, Wait
 
 
 class Address(NamedTuple):
@@ -13,7 +16,7 @@ class Address(NamedTuple):
 
     family: socket.AddressFamily
     #: As :mod:`socket` takes it.
-    address: tuple[Any, ...]
+    address: tuple[Any, ...] | str
 
 
 class Resolver:
@@ -28,10 +31,16 @@ class Resolver:
 
     def __init__(self, host: str, port: int, family: socket.AddressFamily) -> None:
         self._arguments = (host, port, family, socket.SOCK_STREAM)
-        # Receives the result of the thread; ``None`` while there is no thread.
-        self._result: SimpleQueue[list[Address] | Exception] | None = None
+        # Receives the result of the thread.
+        self._result: SimpleQueue[list[Address] | Exception] = SimpleQueue()
+        # Becomes readable when the thread ends; ``None`` while there is no thread.
+        self._ended: socket.socket | None = None
 
-    def look_up(self, timeout: float) -> list[Address]:
+    def __del__(self) -> None:
+        if self._ended is not None:
+            self._ended.close()
+
+    def look_up(self, timeout: float) -> Task[list[Address]]:
         """
         Return the addresses of the host.
 
@@ -41,22 +50,24 @@ class Resolver:
         :raises OSError: if the host is not found, or if the time is over.
         :raises ValueError: if the name cannot be one of a host.
         """
-        if self._result is None:
-            self._result = SimpleQueue()
-            threading.Thread(target=self._work, args=[self._result], daemon=True).start()
-        try:
-            found = self._result.get(timeout=timeout)
-        except Empty:
-            raise TimeoutError from None
-        self._result = None
+        deadline = time.monotonic_ns() + round(timeout * 1e9)
+        if self._ended is None:
+            self._ended, end = socket.socketpair()
+            threading.Thread(target=self._work, args=[end], daemon=True).start()
+        if not (yield Wait(deadline, self._ended)):
+            raise TimeoutError
+        self._ended.close()
+        self._ended = None
+        found = self._result.get()
         if isinstance(found, Exception):
             raise found
         return found
 
-    def _work(self, result: SimpleQueue[list[Address] | Exception]) -> None:
-        try:
-            found = socket.getaddrinfo(*self._arguments)
-        except (OSError, ValueError) as error:
-            result.put(error)
-        else:
-            result.put([Address(family, address) for family, _, _, _, address in found])
+    def _work(self, end: socket.socket) -> None:
+        with end:
+            try:
+                found = socket.getaddrinfo(*self._arguments)
+            except (OSError, ValueError) as error:
+                self._result.put(error)
+            else:
+                self._result.put([Address(family, address) for family, _, _, _, address in found])

@@ -18,11 +18,16 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (open as long as the process)
 
 
+def terminal_width(stream: TextIO) -> int | None:
+    """Return the width of a terminal in columns; ``None`` if the stream is no terminal, or does not tell."""
+    with suppress(OSError):
+        return os.get_terminal_size(stream.fileno()).columns or None
+    return None
+
+
 def width(stream: TextIO) -> int:
     """Return the width of a terminal in columns; 80 if it is unknown, or if the stream is no terminal."""
-    with suppress(OSError):
-        return os.get_terminal_size(stream.fileno()).columns or 80
-    return 80
+    return terminal_width(stream) or 80
 
 
 def write_line(line: str) -> None:

@@ -25,8 +25,8 @@ class TcpInfo(NamedTuple):
 
 
 def tcp_info(sock: socket.socket) -> TcpInfo | None:
-    """Return what the kernel knows; ``None`` on other systems than Linux."""
-    if sys.platform != "linux":
+    """Return what the kernel knows; ``None`` of UNIX sockets, and on other systems than Linux."""
+    if sys.platform != "linux" or sock.family == socket.AF_UNIX:
         return None
     values = _LAYOUT.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAYOUT.size))
     return TcpInfo(values[_RTT] * 1000, values[_WINDOW], values[_RETRANSMITS])

@@ -25,14 +25,18 @@ class TLS(NamedTuple):
     expires: int | None
 
 
-def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
+def make_context(
+    cafile: str | None, *, insecure: bool, certificate: str | None, private_key: str | None
+) -> ssl.SSLContext:
     """
     Return a client context.
 
     :param cafile: a file with the CAs to trust; ``None`` for those of the system.
     :param insecure: whether to accept any certificate.
-    :raises BadFile: if the file cannot be read or contains no certificate, or if the file that the
-        environment variable ``SSLKEYLOGFILE`` names, to which Python writes keys, cannot be written.
+    :param certificate: a file with the client's certificate, if the server wants one, and its chain.
+    :param private_key: the file with its key; that of the certificate if ``None``.
+    :raises BadFile: if a file cannot be used, or if the file that the environment variable ``SSLKEYLOGFILE``
+        names, to which Python writes keys, cannot be written.
     """
     if keys := os.environ.get("SSLKEYLOGFILE"):
         try:
@@ -43,10 +47,25 @@ def make_context(cafile: str | None, *, insecure: bool) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=cafile)
     except OSError as error:
         raise BadFile(f"--cafile: cannot read {cafile!r}: {reason(error)}") from error
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, private_key, _refuse_password)
+        except (OSError, ValueError) as error:
+            files = repr(certificate) if private_key is None else f"{certificate!r} with {private_key!r}"
+            why = reason(error)
+            if isinstance(error, ssl.SSLError):
+                mismatch = error.reason == "KEY_VALUES_MISMATCH"
+                why = "they do not match" if mismatch else "not a certificate and its key in PEM"
+            raise BadFile(f"--certificate: cannot use {files}: {why}") from error
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _refuse_password() -> str:
+    """Refuse to give the password of a key: OpenSSL would ask for it on the terminal."""
+    raise ValueError("the key is encrypted")
 
 
 def expires(secure: ssl.SSLSocket) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentTypeError
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import NamedTuple
 
@@ -112,6 +112,14 @@ def exit_status(level: str, counts: Counts) -> int:
     if level == CRITICAL and counts.answered:
         return 2
     return 0 if level == OK else 1
+
+
+def joint_status(statuses: Sequence[int]) -> int:
+    """Return the exit status of a run with several targets: 3 only if no target had a connection."""
+    connected = [status for status in statuses if status != NO_CONNECTION]
+    if not connected:
+        return NO_CONNECTION
+    return max(*connected, int(len(connected) < len(statuses)))
 
 
 #: The exit status for wrong options, and for a run without a connection.

@@ -6,9 +6,9 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tsserv.ping.address import HostPort
+from tsserv.ping.address import Endpoint
 from tsserv.ping.connection import Connection
 from tsserv.ping.counts import Counts
 from tsserv.ping.offset import Offset
@@ -18,18 +18,26 @@ from tsserv.ping.verdict import Thresholds, Value, level
 
 @dataclass
 class Summary:
-    """A finished run."""
+    """What a run measures of one target: so far, and in the end."""
 
-    target: HostPort
-    #: The first connection; ``None`` if there was none.
-    connection: Connection | None
-    counts: Counts
-    offset: Offset
-    #: How long probes were sent.
-    seconds: float
-    #: What ended the run early, or went wrong throughout; empty if nothing did.
-    error: str
+    target: Endpoint
     thresholds: Thresholds
+    counts: Counts = field(default_factory=Counts)
+    offset: Offset = field(default_factory=Offset)
+    #: The first connection, and the latest; ``None`` if there was none.
+    connection: Connection | None = None
+    latest: Connection | None = None
+    #: How long probes were sent; known in the end.
+    seconds: float = 0.0
+    #: What ended the run early, or went wrong throughout; empty if nothing did.
+    error: str = ""
+    #: Whether that was that a connection could not be made.
+    unreachable: bool = False
+
+    @property
+    def name(self) -> str:
+        """The target as text for other encodings: arguments of the command line may hold surrogates."""
+        return str(self.target).encode(errors="backslashreplace").decode()
 
     @property
     def values(self) -> dict[str, Value]:
@@ -60,9 +68,13 @@ class Summary:
         return level(self.values, self.counts, self.thresholds, error=bool(self.error))
 
 
+class CannotListen(Exception):
+    """An output cannot serve what it shows; the text says why."""
+
+
 class Output:
     """
-    Shows a run.  This base class shows nothing.
+    Shows a run, of one target or of several.  This base class shows nothing.
 
     :param options: of the command line.
     """
@@ -72,26 +84,36 @@ class Output:
     option = ""
     help = ""
     to_file = False
+    #: What it takes if that is no file: the name in the help text, and the parser.
+    metavar = ""
+    parse: Callable[[str], object] = str
+    #: The library that it needs, by its name for pip.
+    library = ""
+    #: Whether it can show several targets.
+    several = True
 
     def __init__(self, options: argparse.Namespace) -> None:
         pass
 
-    def connected(self, connection: Connection) -> None:
+    def begin(self, summaries: Sequence[Summary]) -> None:
+        """Take note of the targets, before anything else."""
+
+    def connected(self, summary: Summary, connection: Connection) -> None:
         """Take note of a new connection."""
 
-    def result(self, result: Result) -> None:
+    def result(self, summary: Summary, result: Result) -> None:
         """Show the result of a probe."""
 
-    def overdue(self, number: int) -> None:
+    def overdue(self, summary: Summary, number: int) -> None:
         """Show that a probe has not been answered within the timeout."""
 
-    def ended(self, reason: str) -> None:
+    def ended(self, summary: Summary, reason: str) -> None:
         """Show that the connection ended, and that a new one will be made."""
 
-    def restored(self, outage: Outage) -> None:
+    def restored(self, summary: Summary, outage: Outage) -> None:
         """Show that the service answers again."""
 
-    def end(self, summary: Summary) -> None:
+    def end(self, summaries: Sequence[Summary]) -> None:
         """Show the finished run."""
 
 
@@ -105,30 +127,34 @@ class Outputs(Output):
     def __init__(self, outputs: Sequence[Output]) -> None:
         self._outputs = outputs
 
-    def connected(self, connection: Connection) -> None:
+    def begin(self, summaries: Sequence[Summary]) -> None:
         """Tell all of them."""
-        self._tell(lambda output: output.connected(connection))
+        self._tell(lambda output: output.begin(summaries))
 
-    def result(self, result: Result) -> None:
+    def connected(self, summary: Summary, connection: Connection) -> None:
         """Tell all of them."""
-        self._tell(lambda output: output.result(result))
+        self._tell(lambda output: output.connected(summary, connection))
 
-    def overdue(self, number: int) -> None:
+    def result(self, summary: Summary, result: Result) -> None:
         """Tell all of them."""
-        self._tell(lambda output: output.overdue(number))
+        self._tell(lambda output: output.result(summary, result))
 
-    def ended(self, reason: str) -> None:
+    def overdue(self, summary: Summary, number: int) -> None:
         """Tell all of them."""
-        self._tell(lambda output: output.ended(reason))
+        self._tell(lambda output: output.overdue(summary, number))
 
-    def restored(self, outage: Outage) -> None:
+    def ended(self, summary: Summary, reason: str) -> None:
         """Tell all of them."""
-        self._tell(lambda output: output.restored(outage))
+        self._tell(lambda output: output.ended(summary, reason))
 
-    def end(self, summary: Summary) -> None:
+    def restored(self, summary: Summary, outage: Outage) -> None:
+        """Tell all of them."""
+        self._tell(lambda output: output.restored(summary, outage))
+
+    def end(self, summaries: Sequence[Summary]) -> None:
         """Tell all of them."""
         with suppress(KeyboardInterrupt):
-            self._tell(lambda output: output.end(summary))
+            self._tell(lambda output: output.end(summaries))
 
     def _tell(self, tell: Callable[[Output], None]) -> None:
         interrupted = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tsserv.ping.outputs.base import Output, Summary
 from tsserv.ping.outputs.summary import offset_text
 from tsserv.ping.streams import write_line
@@ -18,9 +20,11 @@ class Nagios(Output):
 
     option = "nagios"
     help = "write one line for Nagios [--count 5]"
+    several = False
 
-    def end(self, summary: Summary) -> None:
+    def end(self, summaries: Sequence[Summary]) -> None:
         """Write the line."""
+        [summary] = summaries
         counts = summary.counts
         text = f"{summary.target}: {summary.error or f'{counts.answered} of {counts.sent} answered'}"
         thresholds = summary.thresholds

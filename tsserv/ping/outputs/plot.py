@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from math import ceil, inf
 from typing import NamedTuple
 
@@ -80,6 +81,8 @@ class Plot(Output):
     option = "plot"
     help = "draw the run, as .svg or .png"
     to_file = True
+    library = "matplotlib"
+    several = False
 
     def __init__(self, options: argparse.Namespace) -> None:
         from matplotlib.figure import Figure  # takes half a second to import, so only for this option
@@ -89,15 +92,16 @@ class Plot(Output):
         self._path.open("ab").close()  # fail now rather than after the run
         self._points = Points()
 
-    def result(self, result: Result) -> None:
+    def result(self, summary: Summary, result: Result) -> None:
         """Remember a probe."""
         if result.outcome != "pending":
             answered = result.outcome == "answered" and result.rtt is not None
             rtt = result.rtt / 1e6 if answered and result.rtt is not None else inf
             self._points.add(Point(result.sent / 1e9, rtt, result.measurement))
 
-    def end(self, summary: Summary) -> None:
+    def end(self, summaries: Sequence[Summary]) -> None:
         """Draw the plot and write the file."""
+        [summary] = summaries
         points = self._points()
         begin = min((point.sent for point in points), default=0.0)
         style = {
@@ -107,9 +111,8 @@ class Plot(Output):
             "rasterized": len(points) > _MOST_SHAPES,
         }
         figure = self._figure
-        # Arguments of the command line may hold surrogates, and a "$" is not the beginning of a formula.
-        target = str(summary.target).encode(errors="backslashreplace").decode()
-        figure.suptitle(f"tsserv-ping {target}", parse_math=False)
+        # A "$" is not the beginning of a formula.
+        figure.suptitle(f"tsserv-ping {summary.name}", parse_math=False)
         rtt, ways, offset, distribution = figure.subplots(4)
         answered = [point for point in points if point.rtt < inf]
         times = [point.sent - begin for point in answered]

@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 import re
+from collections.abc import Sequence
 
 from tsserv.ping.connection import Connection
 from tsserv.ping.drift import Bounds
@@ -20,43 +21,29 @@ Record = dict[str, object]
 
 
 class Json(Output):
-    """Writes a line with an object for each probe and each outage, and one for the run."""
+    """Writes a line with an object for each probe and each outage, and one for the run with each target."""
 
     option = "json"
     help = "write a JSON object for each probe and for the run"
 
-    def result(self, result: Result) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._several = len(options.targets) > 1
+
+    def result(self, summary: Summary, result: Result) -> None:
         """Write the object of a probe."""
-        _write({"type": "probe", **_probe(result)})
+        _write({"type": "probe", **self._target(summary), **_probe(result)})
 
-    def restored(self, outage: Outage) -> None:
+    def restored(self, summary: Summary, outage: Outage) -> None:
         """Write the object of an outage."""
-        _write({"type": "outage", **outage._asdict()})
+        _write({"type": "outage", **self._target(summary), **outage._asdict()})
 
-    def end(self, summary: Summary) -> None:
-        """Write the object of the run."""
-        offset, kernel = summary.offset, summary.counts.kernel
-        _write(
-            {
-                "type": "summary",
-                "target": str(summary.target),
-                **_connection(summary.connection),
-                "seconds": summary.seconds,
-                **summary.counts.as_dict(),
-                "away_seconds": summary.counts.away,
-                "kernel_rtt_ms": kernel and kernel.rtt / 1e6,
-                "congestion_window": kernel and kernel.window,
-                "rtt_ms": summary.counts.rtts.statistics() or None,
-                "there_ms": _way(summary.counts.there),
-                "back_ms": _way(summary.counts.back),
-                **_offset(offset.best),
-                "drift_ppm": offset.drift and offset.drift.middle / 1e3,
-                "drift_uncertainty_ppm": offset.drift and offset.drift.uncertainty / 1e3,
-                "zone": None if offset.zone is None else zone_name(offset.zone),
-                "level": summary.level,
-                "error": summary.error or None,
-            }
-        )
+    def end(self, summaries: Sequence[Summary]) -> None:
+        """Write the objects of the run."""
+        for summary in summaries:
+            _write({"type": "summary", "target": summary.name, **_summary(summary)})
+
+    def _target(self, summary: Summary) -> Record:
+        return {"target": summary.name} if self._several else {}
 
 
 class Csv(Output):
@@ -71,20 +58,22 @@ class Csv(Output):
     to_file = True
 
     def __init__(self, options: argparse.Namespace) -> None:
+        self._several = len(options.targets) > 1
         self._file = options.csv.open("w", buffering=1, newline="", encoding="utf-8")
         self._writer = csv.writer(self._file)
         self._begun = False
 
-    def result(self, result: Result) -> None:
+    def result(self, summary: Summary, result: Result) -> None:
         """Write the row of a probe."""
-        record = _probe(result)
+        record: Record = {"target": summary.name} if self._several else {}
+        record |= _probe(result)
         record["server_time"] = _inactive(server_time(result))
         if not self._begun:
             self._writer.writerow(record)
             self._begun = True
         self._writer.writerow(record.values())
 
-    def end(self, summary: Summary) -> None:
+    def end(self, summaries: Sequence[Summary]) -> None:
         """Close the file."""
         self._file.close()
 
@@ -122,6 +111,27 @@ def _probe(result: Result) -> Record:
         "way_uncertainty_ms": measurement and measurement.there.uncertainty / 1e6,
         "retransmits": result.retransmits,
         "reason": result.reason or None,
+    }
+
+
+def _summary(summary: Summary) -> Record:
+    offset, counts, kernel = summary.offset, summary.counts, summary.counts.kernel
+    return {
+        **_connection(summary.connection),
+        "seconds": summary.seconds,
+        **counts.as_dict(),
+        "away_seconds": counts.away,
+        "kernel_rtt_ms": kernel and kernel.rtt / 1e6,
+        "congestion_window": kernel and kernel.window,
+        "rtt_ms": counts.rtts.statistics() or None,
+        "there_ms": _way(counts.there),
+        "back_ms": _way(counts.back),
+        **_offset(offset.best),
+        "drift_ppm": offset.drift and offset.drift.middle / 1e3,
+        "drift_uncertainty_ppm": offset.drift and offset.drift.uncertainty / 1e3,
+        "zone": None if offset.zone is None else zone_name(offset.zone),
+        "level": summary.level,
+        "error": summary.error or None,
     }
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
+from collections.abc import Sequence
 from math import ceil
 
 from tsserv.ping.counts import Counts
@@ -11,7 +11,6 @@ from tsserv.ping.distribution import Distribution
 from tsserv.ping.drift import Bounds
 from tsserv.ping.offset import Measurement, Offset, zone_name
 from tsserv.ping.outputs.base import Summary
-from tsserv.ping.streams import width
 from tsserv.ping.way import Way
 
 # The histogram's number of lines up to the 99th percentile, and the width of its longest bar.
@@ -19,16 +18,19 @@ _STEPS = 12
 _LONGEST_BAR = 50
 _BESIDE_BAR = 26  # columns
 
+# The columns of the table of several targets, and their indices from the most important to the least.
+_HEADS = ("sent", "lost %", "min", "mean", "max", "offset")
+_BY_WORTH = (0, 1, 3, 5, 4, 2)
+
 # A drift is shown once its uncertainty is below this, in ppb.
 _VAGUE_DRIFT = 100_000
 
 
-def summary_lines(summary: Summary, *, flood_size: int | None = None, histogram: bool) -> list[str]:
+def summary_lines(summary: Summary, *, flood_size: int | None = None) -> list[str]:
     """
     Return the summary.
 
     :param flood_size: the size of a probe in bytes, for the throughput of a flood; ``None`` otherwise.
-    :param histogram: whether to add a histogram of the round-trip times.
     """
     counts = summary.counts
     lines = ["", f"--- {summary.target} ---", _counts(counts, summary.seconds)]
@@ -58,9 +60,48 @@ def summary_lines(summary: Summary, *, flood_size: int | None = None, histogram:
             )
         lines += _ways(counts, summary.offset)
         lines += _offset(summary.offset)
-    if histogram:
-        lines += ["", *histogram_lines(counts.rtts, width(sys.stdout))]
     return lines
+
+
+def table_lines(summaries: Sequence[Summary], columns: int = 80) -> list[str]:
+    """
+    Return a table with a row for each target: probes, loss, round-trip times in milliseconds, offset.
+
+    A name for which there is no room has a line of its own.
+
+    :param columns: the width of a line; what has no room is left out.
+    """
+    names = ["", *(str(summary.target) for summary in summaries)]
+    rows = [_HEADS, *map(_cells, summaries)]
+    widths = [max(map(len, column)) + 2 for column in zip(*rows, strict=True)]
+    shown = []
+    room = columns
+    for index in _BY_WORTH:
+        if widths[index] <= room:
+            shown.append(index)
+            room -= widths[index]
+    beside = max(len(name) for name in names if len(name) <= room)
+    lines = [""]
+    for name, row in zip(names, rows, strict=True):
+        if len(name) > beside:
+            lines.append(name)
+            name = ""
+        lines.append(
+            f"{name:{beside}}" + "".join(f"{row[index]:>{widths[index]}}" for index in sorted(shown))
+        )
+    return lines
+
+
+def _cells(summary: Summary) -> tuple[str, ...]:
+    counts = summary.counts
+    statistics = counts.rtts.statistics()
+    best = summary.offset.best
+    return (
+        str(counts.sent),
+        f"{100 * counts.lost / max(counts.sent, 1):.3g}",
+        *(f"{statistics[name]:.3f}" if statistics else "-" for name in ("min", "mean", "max")),
+        "-" if best is None else offset_text(best),
+    )
 
 
 def _counts(counts: Counts, seconds: float) -> str:
@@ -133,11 +174,11 @@ def histogram_lines(rtts: Distribution, columns: int = 80) -> list[str]:
     return lines
 
 
-def measurement_text(measurement: Measurement, rtt: int) -> str:
+def measurement_text(measurement: Measurement) -> str:
     """Return how long each way took; or the best offset, if the stamps are too coarse to tell."""
-    offset, best, there, back = measurement
-    if offset.uncertainty > rtt:
-        return f"offset={offset_text(best)}"
+    if not measurement.fine:
+        return f"offset={offset_text(measurement.best)}"
+    there, back = measurement.there, measurement.back
     uncertainty = f"{there.uncertainty / 1e6:.3f}"
     return f"there={there.middle / 1e6:.3f} back={back.middle / 1e6:.3f} +/- {uncertainty} ms"
 

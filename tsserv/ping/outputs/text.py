@@ -6,14 +6,18 @@ import argparse
 import os
 import re
 import sys
+import textwrap
 import time
+from collections.abc import Iterator, Sequence
+from math import inf
 from typing import TextIO
 
+from tsserv.ping.address import UnixPath
 from tsserv.ping.connection import Connection
 from tsserv.ping.outputs.base import Output, Summary, server_time
-from tsserv.ping.outputs.summary import measurement_text, summary_lines
+from tsserv.ping.outputs.summary import histogram_lines, measurement_text, summary_lines, table_lines
 from tsserv.ping.result import Outage, Result
-from tsserv.ping.streams import write_line
+from tsserv.ping.streams import terminal_width, width, write_line
 from tsserv.ping.tls import expiry
 from tsserv.ping.verdict import CRITICAL, WARNING, Thresholds, Value
 
@@ -28,7 +32,12 @@ def colourful(stream: TextIO) -> bool:
 
 
 class Text(Output):
-    """Writes lines to standard output, in colour on a terminal.  This is the default output."""
+    """
+    Writes lines to standard output.  This is the default output.
+
+    If there are several targets, each line begins with one.  On a terminal lines are in colour and fit its
+    width: the line of a probe leaves out what has no room, the others go on in the next line.
+    """
 
     option = "histogram"
     help = "add a histogram of the round-trip times"
@@ -39,65 +48,121 @@ class Text(Output):
         self._thresholds = Thresholds(options.warn, options.crit)
         self._flood_size = options.size if options.flood else None
         self._histogram = options.histogram
+        self._quiet = options.quiet
+        self._timestamps = options.timestamps
         self._colourful = colourful(sys.stdout)
-        self._connection: Connection | None = None
+        self._several = len(options.targets) > 1
 
-    def connected(self, connection: Connection) -> None:
+    def connected(self, summary: Summary, connection: Connection) -> None:
         """Write the addresses and the TLS session of the first connection."""
-        if self._connection is None:
-            write_line(
-                f"connected in {_ms(connection.connect_time)}: {connection.local} -> {connection.remote}"
-            )
+        if summary.connection is connection:
+            local = f"{connection.local} -> " if connection.local != UnixPath("") else ""
+            connect_time = _ms(connection.connect_time)
+            self._write(f"{self._name(summary)}connected in {connect_time}: {local}{connection.remote}")
             if connection.tls is not None:
                 tls = connection.tls
-                write_line(f"{tls.version} in {_ms(tls.handshake)}: {expiry(tls.expires, time.time())}")
-        self._connection = connection
+                expires = expiry(tls.expires, time.time())
+                self._write(f"{self._name(summary)}{tls.version} in {_ms(tls.handshake)}: {expires}")
 
-    def result(self, result: Result) -> None:
+    def result(self, summary: Summary, result: Result) -> None:
         """Write the line of a probe."""
         if result.rtt is None:
             if result.reason:
-                write_line(self._colour(f"seq={result.number} lost: {result.reason}", _RED))
+                self._event(summary, f"seq={result.number} lost: {result.reason}", _RED)
+            return
+        if self._quiet:
             return
         colour = _COLOURS.get(self._thresholds.level({"rtt": Value(result.rtt / 1e6, result.rtt / 1e6)}))
-        words = [f"seq={result.number}", self._colour(f"rtt={_ms(result.rtt)}", colour)]
+        words = [
+            (f"{self._now()}{self._name(summary)}seq={result.number}", None),
+            (f"rtt={_ms(result.rtt)}", colour),
+        ]
         if result.outcome == "altered":
-            words.append(self._colour("ALTERED", _RED))
+            words.append(("ALTERED", _RED))
         if result.late:
-            words.append(self._colour("LATE", _YELLOW))
+            words.append(("LATE", _YELLOW))
         if result.retransmits:
-            words.append(f"retransmits={result.retransmits}")
+            words.append((f"retransmits={result.retransmits}", None))
         if result.outcome == "answered" and result.stamps != 1:
-            words.append(f"chunks={result.stamps}" if result.stamps else "merged")
+            words.append((f"chunks={result.stamps}" if result.stamps else "merged", None))
+        room = (terminal_width(sys.stdout) or inf) - sum(len(text) + 1 for text, _ in words)
+        for text in self._details(summary, result):
+            if len(text) <= room:
+                words.append((text, None))
+                room -= len(text) + 1
+        if room < -1:  # even what is in every line has none
+            self._write(" ".join(text for text, _ in words))
+        else:
+            write_line(" ".join(self._colour(text, colour) for text, colour in words))
+
+    def _details(self, summary: Summary, result: Result) -> Iterator[str]:
+        """Return what the line of a probe has if there is room, the most important first."""
         if result.measurement is not None:
-            words.append(measurement_text(result.measurement, result.rtt))
-        words.append(f"time={_time_of_day(server_time(result)) or '?'}")
-        if self._reconnect and self._connection is not None:
-            words.append(f"connect={_ms(self._connection.connect_time)} from={self._connection.local}")
-        write_line(" ".join(words))
+            yield measurement_text(result.measurement)
+        if not self._several:  # otherwise a line would be wider than 80 columns
+            yield f"time={_time_of_day(server_time(result)) or '?'}"
+        if self._reconnect and summary.latest is not None:
+            yield f"connect={_ms(summary.latest.connect_time)} from={summary.latest.local}"
 
-    def overdue(self, number: int) -> None:
+    def overdue(self, summary: Summary, number: int) -> None:
         """Write that a probe has not been answered."""
-        write_line(self._colour(f"seq={number} no answer after {self._timeout:g} s", _RED))
+        self._event(summary, f"seq={number} no answer after {self._timeout:g} s", _RED)
 
-    def ended(self, reason: str) -> None:
+    def ended(self, summary: Summary, reason: str) -> None:
         """Write why the connection ended."""
-        write_line(self._colour(f"connection ended: {reason}; connecting again", _RED))
+        self._event(summary, f"connection ended: {reason}; connecting again", _RED)
 
-    def restored(self, outage: Outage) -> None:
+    def restored(self, summary: Summary, outage: Outage) -> None:
         """Write how long the service was away."""
         probes = "1 probe" if outage.lost == 1 else f"{outage.lost} probes"
-        write_line(f"the service is back after {outage.seconds:.1f} s: {probes} lost")
+        self._event(summary, f"the service is back after {outage.seconds:.1f} s: {probes} lost")
 
-    def end(self, summary: Summary) -> None:
-        """Write the summary, if anything was sent."""
-        if not summary.counts.sent:
+    def end(self, summaries: Sequence[Summary]) -> None:
+        """Write the summary, if anything was sent; of several targets a table."""
+        if not any(summary.counts.sent for summary in summaries):
             return
-        for line in summary_lines(summary, flood_size=self._flood_size, histogram=self._histogram):
-            write_line(line)
+        if self._several:
+            lines = table_lines(summaries, width(sys.stdout))
+        else:
+            lines = summary_lines(summaries[0], flood_size=self._flood_size)
+        if self._histogram:
+            for summary in summaries:
+                lines += ["", *([f"--- {summary.target} ---"] if self._several else [])]
+                lines += histogram_lines(summary.counts.rtts, width(sys.stdout))
+        for line in lines:
+            self._write(line)
+
+    def _event(self, summary: Summary, text: str, colour: int | None = None) -> None:
+        """Write what has just happened, unless only the summary is wanted."""
+        if not self._quiet:
+            self._write(f"{self._now()}{self._name(summary)}{text}", colour)
+
+    def _now(self) -> str:
+        return f"[{time.time():.6f}] " if self._timestamps else ""
+
+    def _name(self, summary: Summary) -> str:
+        return f"{summary.target}: " if self._several else ""
+
+    def _write(self, text: str, colour: int | None = None) -> None:
+        for line in _wrap(text, terminal_width(sys.stdout)):
+            write_line(self._colour(line, colour))
 
     def _colour(self, text: str, colour: int | None) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colourful and colour else text
+
+
+def _wrap(text: str, columns: int | None) -> list[str]:
+    """Return the lines for a text, which do not break between a number and its unit."""
+    if not (columns and text):
+        return [text]
+    lines = textwrap.wrap(
+        re.sub(r"(?<=\d) (?=(?:ms|s|ppm)\b|%)", "\xa0", text),
+        columns,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _time_of_day(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What ``--status`` shows over HTTP: it reads the service and changes nothing; loaded only when asked for."""
