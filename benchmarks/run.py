@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 if sys.platform != "linux":
@@ -135,9 +135,9 @@ def choose_servers(chosen: argparse.Namespace, everything: Sequence[Server]) -> 
     return [server for server in wanted if server.is_installed]
 
 
-def measure(chosen: argparse.Namespace, wanted: Sequence[Measure], scratch: Path) -> list[Result]:
+def measure(chosen: argparse.Namespace, wanted: Sequence[Measure], scratch: Path) -> Iterator[list[Result]]:
     """
-    Build what is needed, measure, and return the results.
+    Build what is needed, measure, and yield the results of all rounds after each round.
 
     :param scratch: a directory for programs and the output of servers.
     :raises Failed: if something cannot be built or started, or an answer is wrong.
@@ -149,7 +149,18 @@ def measure(chosen: argparse.Namespace, wanted: Sequence[Measure], scratch: Path
         certificate = build.certificate(scratch)
     everything = servers(build.epoll_server(scratch), certificate, chosen.before)
     taking_part = choose_servers(chosen, everything)
-    return results(wanted, measure_all(plain, tls, wanted, taking_part, chosen.rounds, scratch))
+    for readings in measure_all(plain, tls, wanted, taking_part, chosen.rounds, scratch):
+        yield results(wanted, readings)
+
+
+def write(found: Sequence[Result], rounds: int, output: Path) -> None:
+    """Write tables, charts and ``results.json``; a run may be interrupted after any round."""
+    about = machine.describe()
+    caption = machine.caption(about, rounds)
+    (output / "results.json").write_text(as_json(found, about, rounds))
+    tables = "\n".join(as_tables(found))
+    (output / "README.md").write_text(f"{_HEADER}{caption.replace(chr(10), '  ' + chr(10))}\n\n{tables}")
+    charts.draw(found, caption, output)
 
 
 def main() -> None:
@@ -161,16 +172,11 @@ def main() -> None:
         except OSError as error:
             raise Failed(f"--output: cannot make {str(chosen.output)!r}: {error.strerror}") from error
     wanted = choose_measures(chosen)
-    with tempfile.TemporaryDirectory() as scratch:
-        found = measure(chosen, wanted, Path(scratch))
-    about = machine.describe()
-    caption = machine.caption(about, chosen.rounds)
     output = chosen.output or Path(tempfile.mkdtemp(prefix="tsserv-benchmarks-"))
-    (output / "results.json").write_text(as_json(found, about, chosen.rounds))
-    tables = "\n".join(as_tables(found))
-    (output / "README.md").write_text(f"{_HEADER}{caption.replace(chr(10), '  ' + chr(10))}\n\n{tables}")
-    charts.draw(found, caption, output)
-    print(tables)
+    with tempfile.TemporaryDirectory() as scratch:
+        for rounds, found in enumerate(measure(chosen, wanted, Path(scratch)), 1):
+            write(found, rounds, output)
+    print("\n".join(as_tables(found)))
     print(f"tables, charts and results.json: {output}")
 
 
@@ -181,4 +187,4 @@ if __name__ == "__main__":
     except Failed as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("interrupted: nothing was written")
+        sys.exit("interrupted: only whole rounds were written")

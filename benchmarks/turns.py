@@ -58,54 +58,81 @@ def load(program: Path, core: int, server: RunningServer, words: Sequence[object
     return reading
 
 
+def runs(
+    measure: Measure,
+    servers: Sequence[Server],
+    turn: int,
+    program: Path,
+    cores: tuple[int, int],
+    folder: Path,
+) -> Iterator[tuple[str, str, Sequence[object], RunningServer]]:
+    """
+    Start the servers that offer what is measured, and end them after their runs.
+
+    :param turn: the number of the round: in each, another server is the first.
+    :param program: the load generator, which warms the servers up.
+    :param cores: of the servers and of the load.
+    :param folder: for the output of the servers.
+    :return: the next run: the name of the load, that of the server, the arguments of the load generator, and
+        the server.
+    """
+    server_core, load_core = cores
+    first = turn % len(servers)
+    order = [*servers[first:], *servers[:first]]
+    groups = [(order, list(measure.loads.items()))]
+    if measure.alone:
+        groups = [([server], [item]) for item in measure.loads.items() for server in order]
+    for group, loads in groups:
+        with running(group, measure.services, server_core, folder) as processes:
+            for name in processes if measure.warm_up else ():
+                load(program, load_core, processes[name], measure.warm_up, f"{name}, warm-up")
+            for (point, words), name in itertools.product(loads, processes):
+                yield point, name, words, processes[name]
+
+
 def measure_all(
     plain: Path, tls: Path, wanted: Sequence[Measure], servers: Sequence[Server], rounds: int, folder: Path
-) -> dict[tuple[str, str, str], list[Reading]]:
+) -> Iterator[dict[tuple[str, str, str], list[Reading]]]:
     """
-    Let all servers have their turns.
+    Let all servers have their turns; yield all readings after each round.
 
     :param plain: the load generator.
     :param tls: the load generator that uses TLS.
     :param folder: for the output of the servers.
-    :return: the readings of each round, by measure, load and server; without those of loads that a server
-        does not bear, of which standard error tells.
+    :return: the readings, one for each round, by measure, load and server; without those of loads that a
+        server does not bear, of which standard error tells.
     :raises Failed: if a server does not start, or an answer of tsserv's is wrong or missing.
     """
-    server_core, load_core = cores()
+    both = cores()
+    _, load_core = both
     os.sched_setaffinity(0, {load_core})
+    offering = {
+        measure.name: [server for server in servers if server.command(measure.services)] for measure in wanted
+    }
     readings: dict[tuple[str, str, str], list[Reading]] = {
         (measure.name, point, server.name): []
         for measure in wanted
         for point in measure.loads
-        for server in servers
-        if server.command(measure.services)
+        for server in offering[measure.name]
     }
     on_screen = sys.stderr.isatty()
     with tqdm(total=len(readings) * rounds, unit="run", mininterval=0.5 if on_screen else 10) as bar:
-        for turn, measure in itertools.product(range(rounds), wanted):
-            taking_part = [server for server in servers if server.command(measure.services)]
-            first = turn % len(taking_part)  # another server is the first in each round
-            order = taking_part[first:] + taking_part[:first]
-            program = tls if measure.needs_tls else plain
-            groups = [(order, list(measure.loads.items()))]
-            if measure.alone:
-                groups = [([server], [item]) for item in measure.loads.items() for server in order]
-            for group, loads in groups:
-                with running(group, measure.services, server_core, folder) as processes:
-                    for name in processes if measure.warm_up else ():
-                        load(program, load_core, processes[name], measure.warm_up, f"{name}, warm-up")
-                    for (point, words), name in itertools.product(loads, processes):
-                        what = f"{measure.name}, {point}: {name}"
-                        bar.set_description(what, refresh=on_screen)
-                        bar.update()
-                        key = measure.name, point, name
-                        if key not in readings:  # it has failed in an earlier round
-                            continue
-                        try:
-                            readings[key].append(load(program, load_core, processes[name], words, what))
-                        except Failed as error:
-                            if name == BASELINE:
-                                raise
-                            tqdm.write(str(error), file=sys.stderr)
-                            del readings[key]
-    return readings
+        for turn in range(rounds):
+            for measure in wanted:
+                program = tls if measure.needs_tls else plain
+                taking_part = offering[measure.name]
+                for point, name, words, server in runs(measure, taking_part, turn, program, both, folder):
+                    what = f"{measure.name}, {point}: {name}"
+                    bar.set_description(what, refresh=on_screen)
+                    bar.update()
+                    key = measure.name, point, name
+                    if key not in readings:  # it has failed in an earlier round
+                        continue
+                    try:
+                        readings[key].append(load(program, load_core, server, words, what))
+                    except Failed as error:
+                        if name == BASELINE:
+                            raise
+                        tqdm.write(str(error), file=sys.stderr)
+                        del readings[key]
+            yield readings

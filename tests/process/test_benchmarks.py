@@ -141,14 +141,18 @@ def test_a_server_that_does_not_bear_a_load_has_no_figure_for_it(
     figure = Figure("cpu", "CPU", "µs", lambda reading: reading["cpu"])
     measure = Measure("messages", {"one": ("one",), "more": ("many",)}, (figure,), warm_up=())
     servers = [Server("peer", {"chunks": ("peer",)}), Server("tsserv", {"chunks": ("tsserv",)})]
-    found = results([measure], turns.measure_all(tmp_path, tmp_path, [measure], servers, 2, tmp_path))
-    assert list(as_tables(found))[2:] == [
-        "| | one | more |",
-        "|---|---:|---:|",
-        "| peer | 1.00 (1.00 µs) | failed |",
-        "| tsserv | 1.00 (1.00 µs) | 1.00 (1.00 µs) |",
-        "",
-    ]
+    rounds = 0
+    for readings in turns.measure_all(tmp_path, tmp_path, [measure], servers, 2, tmp_path):
+        rounds += 1
+        assert set(map(len, readings.values())) == {rounds}
+        assert list(as_tables(results([measure], readings)))[2:] == [
+            "| | one | more |",
+            "|---|---:|---:|",
+            "| peer | 1.00 (1.00 µs) | failed |",
+            "| tsserv | 1.00 (1.00 µs) | 1.00 (1.00 µs) |",
+            "",
+        ]
+    assert rounds == 2
     progress.tqdm.write.assert_called_once_with("peer: it has ended", file=sys.stderr)
 
 

@@ -19,10 +19,12 @@ from conftest import program
 from processes import PATIENCE, STAMP, Twistd, receive, run_twistd
 
 
-def tls_connect(service: Twistd, context: ssl.SSLContext) -> ssl.SSLSocket:
-    """Return a new connection with TLS."""
+def tls_connect(
+    service: Twistd, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> ssl.SSLSocket:
+    """Return a new connection with TLS, which resumes a session if it can."""
     plain = socket.create_connection(("127.0.0.1", tls_port(service)), PATIENCE)
-    return context.wrap_socket(plain, server_hostname="127.0.0.1")
+    return context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
 
 
 # Files
@@ -84,6 +86,22 @@ def test_programs_that_half_close_get_their_answer(
         assert done.stdout.endswith(b"hi\n")
     service.stop()
     assert "Traceback" not in service.output
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_each_connection_can_resume_the_session_of_the_one_before(
+    version: ssl.TLSVersion, files: Files, serve: Callable[..., Twistd]
+) -> None:
+    service = serve(*files.options)
+    context = files.context()
+    context.minimum_version = context.maximum_version = version
+    session = None
+    for resumed in (False, True, True):
+        with tls_connect(service, context, session) as client:
+            client.sendall(b"x")
+            receive(client, 28)
+            assert client.session_reused is resumed
+            session = client.session
 
 
 def test_what_comes_after_a_close_notify_destroys_no_answers(

@@ -188,11 +188,11 @@ class Running:
         deadline = time.monotonic() + PATIENCE
         while not until():
             assert time.monotonic() < deadline
-            self.reactor.doRead()
+            self.reactor.epoll_set.doRead()
 
     def close(self) -> None:
         """Let everything go."""
-        self.reactor.connectionLost(Failure(ConnectionError()))
+        self.reactor.epoll_set.connectionLost(Failure(ConnectionError()))
         for client in self.clients:
             client.close()
 
@@ -211,9 +211,10 @@ def arrived(client: socket.socket) -> bool:
 
 
 def test_keeps_to_the_interfaces_and_hands_the_rest_on(running: Running) -> None:
-    for interface in (IReactorFDSet, IReactorTCP, IReactorTime, IReadDescriptor):
+    for interface in (IReactorFDSet, IReactorTCP, IReactorTime):
         assert verifyObject(interface, running.reactor)
-    assert running.real.getReaders() == [running.reactor]
+    assert verifyObject(IReadDescriptor, running.reactor.epoll_set)
+    assert running.real.getReaders() == [running.reactor.epoll_set]
     assert running.reactor.seconds() == 0.0
 
 
@@ -270,7 +271,7 @@ def test_a_bug_at_the_end_of_one_connection_is_logged_and_harms_no_other(
         f"Unhandled error in <NoneType #0 on {running.port.getHost().port}>"
     ]
     running.close()
-    assert running.reactor.fileno() == -1
+    assert running.reactor.epoll_set.fileno() == -1
 
 
 def test_who_is_removed_by_an_earlier_one_of_the_batch_is_left_alone(running: Running) -> None:
@@ -285,8 +286,8 @@ def test_who_is_removed_by_an_earlier_one_of_the_batch_is_left_alone(running: Ru
         transport.protocol.dataReceived = close_the_other
     one.sendall(b"x")
     two.sendall(b"x")
-    running.reactor.doRead()
-    running.reactor.doRead()
+    running.reactor.epoll_set.doRead()
+    running.reactor.epoll_set.doRead()
     assert not [reader for reader in running.reactor.getReaders() if reader in transports]
     for transport in transports:
         transport.startReading()  # so that they are closed at the end
@@ -296,7 +297,7 @@ def test_when_the_reactor_stops_every_connection_ends_and_no_descriptor_is_left(
     descriptors = Path("/proc/self/fd")
     client, _ = running.connect(2)
     before = len(list(descriptors.iterdir()))
-    running.reactor.connectionLost(Failure(ConnectionError()))  # as the real one tells all its readers
+    running.reactor.epoll_set.connectionLost(Failure(ConnectionError()))
     assert client.recv(1) == b""
     assert len(list(descriptors.iterdir())) == before - 4  # two connections, the listener, the epoll set
 
@@ -304,24 +305,24 @@ def test_when_the_reactor_stops_every_connection_ends_and_no_descriptor_is_left(
 def test_the_end_of_a_connection_may_be_the_end_of_the_reactor(running: Running) -> None:
     (client,) = running.connect(1)
     [transport] = [reader for reader in running.reactor.getReaders() if hasattr(reader, "protocol")]
-    transport.protocol.connectionLost = running.reactor.connectionLost
+    transport.protocol.connectionLost = running.reactor.epoll_set.connectionLost
     client.close()
-    running.reactor.doRead()
-    assert running.reactor.fileno() == -1
+    running.reactor.epoll_set.doRead()
+    assert running.reactor.epoll_set.fileno() == -1
 
 
 def test_one_that_watches_nothing_leaves_the_real_reactor(running: Running) -> None:
     running.connect(1)
     [transport] = [reader for reader in running.reactor.getReaders() if hasattr(reader, "protocol")]
     for descriptor in (running.port, transport):
-        assert running.real.getReaders() == [running.reactor]
+        assert running.real.getReaders() == [running.reactor.epoll_set]
         descriptor.stopReading()
     assert running.real.getReaders() == []
-    assert running.reactor.fileno() == -1
-    running.reactor.doRead()  # as the real reactor may in the same turn
+    assert running.reactor.epoll_set.fileno() == -1
+    running.reactor.epoll_set.doRead()  # as the real reactor may in the same turn
     for descriptor in (running.port, transport):
         descriptor.startReading()
-        assert running.real.getReaders() == [running.reactor]
+        assert running.real.getReaders() == [running.reactor.epoll_set]
 
 
 @implementer(IHalfCloseableDescriptor)
@@ -334,7 +335,7 @@ class Descriptor:
         self.doRead = self.doWrite = action
         self.events: list[str] = []
         self._reactor = reactor
-        reactor.addReader(self)  # type: ignore[arg-type]
+        reactor.addReader(self)
 
     def fileno(self) -> int:
         return self.number()
@@ -352,7 +353,7 @@ class Descriptor:
         self.events.append("connection lost")
 
     def close(self) -> None:
-        self._reactor.removeReader(self)  # type: ignore[arg-type]
+        self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
         self.ours.close()
         self.theirs.close()
@@ -389,7 +390,7 @@ def test_an_exception_in_the_first_read_of_all_ends_that_one_alone(
 ) -> None:
     bad = describe(lambda: fail(RuntimeError("a bug")))
     bad.theirs.send(b"x")
-    running.reactor.doRead()
+    running.reactor.epoll_set.doRead()
     assert bad.events == ["connection lost"]
     assert len([line for line in logged if "Unhandled" in line]) == 1
     [client] = running.connect(1)
@@ -406,11 +407,11 @@ def test_what_an_exception_ends_is_not_a_matter_of_earlier_events(
     one = describe(lambda: fail(ConnectionDone()))
     for descriptor, writes in ((other, before == "writes"), (one, event == "write")):
         if writes:
-            running.reactor.removeReader(descriptor)  # type: ignore[arg-type]
+            running.reactor.removeReader(descriptor)
             running.reactor.addWriter(descriptor)
         else:
             descriptor.theirs.send(b"x")
-    running.reactor.doRead()
+    running.reactor.epoll_set.doRead()
     assert one.events[0] == {"read": "read connection lost", "write": "connection lost"}[event]
 
 
@@ -432,12 +433,12 @@ def test_a_descriptor_that_fails_leaves_whatever_it_says_its_number_is(
     if event == "read":
         bad.theirs.send(b"x")
     else:
-        running.reactor.removeReader(bad)  # type: ignore[arg-type]
+        running.reactor.removeReader(bad)
         running.reactor.addWriter(bad)
-    running.reactor.doRead()
-    running.reactor.doRead()
+    running.reactor.epoll_set.doRead()
+    running.reactor.epoll_set.doRead()
     assert (len(calls), bad.events) == (1, ["connection lost"])
-    assert running.reactor.getReaders() == [running.port, running.reactor]
+    assert running.reactor.getReaders() == [running.port, running.reactor.epoll_set]
     assert running.reactor.getWriters() == []
 
 
@@ -447,14 +448,14 @@ def test_a_socket_that_was_closed_and_not_removed_makes_way_for_the_next_with_it
 ) -> None:
     old = describe(lambda: fail(AssertionError("it is closed")))
     if event == "write":
-        running.reactor.removeReader(old)  # type: ignore[arg-type]
+        running.reactor.removeReader(old)
         running.reactor.addWriter(old)
     number = old.ours.fileno()
     old.ours.close()
     new = describe(lambda: new.events.append("served"))
     assert new.ours.fileno() == number
     new.theirs.send(b"x")
-    running.reactor.doRead()
+    running.reactor.epoll_set.doRead()
     assert new.events[0] == "served"
 
 
@@ -466,8 +467,8 @@ def test_a_socket_that_is_closed_while_it_is_watched_for_both_can_be_removed(
     number = closed.ours.fileno()
     closed.ours.close()
     closed.number = lambda: number
-    running.reactor.removeReader(closed)  # type: ignore[arg-type]
-    assert running.reactor.getReaders() == [running.port, running.reactor]
+    running.reactor.removeReader(closed)
+    assert running.reactor.getReaders() == [running.port, running.reactor.epoll_set]
     assert running.reactor.getWriters() == []
 
 
@@ -478,7 +479,7 @@ def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
     with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
         with monkeypatch.context() as patched:
             patched.setattr(socket.socket, "_accept", failing(error))
-            running.reactor.doRead()
+            running.reactor.epoll_set.doRead()
         assert {*logged} == {f"cannot accept a connection: [Errno {error}] {os.strerror(error)}"}
         client.sendall(b"x")
         running.turn(lambda: arrived(client))
@@ -492,7 +493,7 @@ def test_a_system_without_room_is_not_asked_again_at_once(
         with monkeypatch.context() as patched:
             patched.setattr(socket.socket, "_accept", failing(error))
             for _ in range(9):
-                running.reactor.doRead()
+                running.reactor.epoll_set.doRead()
         assert len(logged) == 1
         running.real.advance(0.125)
         client.sendall(b"x")
@@ -515,7 +516,7 @@ def test_without_file_descriptors_those_who_wait_are_turned_away(
     real, calls = socket.socket._accept, iter([failing(errno.EMFILE)])  # type: ignore[attr-defined]
     monkeypatch.setattr(socket.socket, "_accept", lambda listening: next(calls, real)(listening))
     with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
-        running.reactor.doRead()
+        running.reactor.epoll_set.doRead()
         assert client.recv(1) == b""
     assert len(logged) == 1
     [client] = running.connect(1)
@@ -543,7 +544,7 @@ def test_an_exception_while_a_client_is_accepted_costs_no_other(
     with socket.create_connection(address, PATIENCE) as client:
         with monkeypatch.context() as patched:
             patched.setattr(running.port.factory, "buildProtocol", lambda _: fail(error("a bug")))
-            running.reactor.doRead()
+            running.reactor.epoll_set.doRead()
         assert client.recv(1) == b""
     assert len(logged) == 1
     assert "Unhandled error in <twisted.internet.protocol.Factory" in logged[0]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from fakes import Client, Service, answers_to
+import struct
+from termios import FIONREAD
+
+import pytest
+from fakes import Client, FakeSocket, Service, answers_to
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -16,6 +20,16 @@ IDLE, STALL, DRAIN, QUIET = 40.0, 20.0, 10.0, 1.0  # seconds
 PLACES = st.integers(0, MOST - 1)
 PIECES = st.binary(min_size=1, max_size=60) | st.sampled_from([b"\n" * 70000, b"x\n" * 20000, b"y" * 200000])
 ROOM = st.integers(1, 100) | st.integers(1, 1 << 20)
+
+
+@pytest.fixture(autouse=True)
+def queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the kernel know what a client has sent and the service has not read."""
+
+    def ioctl(sock: FakeSocket, request: int, _: bytes) -> bytes:
+        return struct.pack("i", sum(map(len, sock.inbox)) if request == FIONREAD else 0)
+
+    monkeypatch.setattr("tsserv.net.queues.ioctl", ioctl)
 
 
 class Known:

@@ -67,7 +67,7 @@ def reactor() -> Iterator[EagerReactor]:
     reactor = EagerReactor(MemoryReactorClock())
     yield reactor
     reactor.advance(1)  # listeners that have been stopped
-    reactor.connectionLost(Failure(ConnectionDone()))
+    reactor.epoll_set.connectionLost(Failure(ConnectionDone()))
 
 
 def factory() -> Factory:
@@ -111,7 +111,7 @@ def accepted(reactor: EagerReactor) -> tcp.Server:
     """Connect to the listener of ``reactor``; return its end of the connection."""
     [port] = reactor.getReaders()[:1]
     with socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE):
-        reactor.doRead()
+        reactor.epoll_set.doRead()
     [transport] = [reader for reader in reactor.getReaders() if hasattr(reader, "getTcpNoDelay")]
     assert isinstance(transport, tcp.Server)
     return transport

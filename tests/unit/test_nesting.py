@@ -85,7 +85,7 @@ def running() -> Iterator[Running]:
 
 def end_all(reactor: EagerReactor) -> None:
     """End all that a reactor listens to, and all connections."""
-    reactor.connectionLost(Failure(ConnectionDone()))
+    reactor.epoll_set.connectionLost(Failure(ConnectionDone()))
 
 
 def is_nested(running: Running) -> bool:
@@ -95,10 +95,10 @@ def is_nested(running: Running) -> bool:
 
 def test_ours_waits_until_nothing_is_watched_any_more(running: Running) -> None:
     assert is_nested(running)
-    assert running.eager not in running.real.getReaders()
+    assert running.eager.epoll_set not in running.real.getReaders()
     end_all(running.eager)
     assert not is_nested(running)
-    assert running.eager.fileno() == -1
+    assert running.eager.epoll_set.fileno() == -1
 
 
 def test_a_handler_that_stops_the_reactor_stops_it_and_ends_every_connection(running: Running) -> None:
@@ -179,7 +179,7 @@ def test_a_handler_may_have_the_reactor_iterate(running: Running) -> None:
 def test_a_second_one_on_the_same_reactor_is_served_too_and_may_outlive_the_first(running: Running) -> None:
     second = EagerReactor(running.real)
     other = running.listen(second)
-    assert second in running.real.getReaders()
+    assert second.epoll_set in running.real.getReaders()
 
     def act(data: bytes) -> None:
         if data == b"1":
@@ -203,7 +203,7 @@ def test_a_twisted_without_what_this_needs_is_served_as_any_other_reactor_and_it
     second = EagerReactor(running.real)
     client = running.listen(second)
     monkeypatch.undo()
-    assert second in running.real.getReaders()
+    assert second.epoll_set in running.real.getReaders()
     assert not is_nested(running)
     assert len([line for line in logged if "EPollReactor" in line]) == 1
     client.sendall(b"x")

@@ -57,7 +57,7 @@ class House:
         self.clients: list[socket.socket] = []
         self.real = MemoryReactorClock()
         self.reactor = EagerReactor(self.real)
-        for clocked in (self.reactor, self.reactor._aside):
+        for clocked in (self.reactor.epoll_set, self.reactor.epoll_set._aside):
             clocked._now = clocked._cpu = lambda: self.now
         factory = Factory()
         factory.buildProtocol = lambda _: Worker(self)  # type: ignore[method-assign,assignment]
@@ -76,7 +76,7 @@ class House:
             if until():
                 return number
             assert time.monotonic() < deadline
-            self.reactor.doRead()
+            self.reactor.epoll_set.doRead()
         raise AssertionError
 
     def is_first(self, worker: Worker) -> bool:
@@ -96,7 +96,7 @@ def house() -> Iterator[House]:
     """Return an eager reactor that listens."""
     house = House()
     yield house
-    house.reactor.connectionLost(Failure(ConnectionError()))
+    house.reactor.epoll_set.connectionLost(Failure(ConnectionError()))
     for client in house.clients:
         client.close()
 
@@ -106,7 +106,7 @@ def test_a_turn_ends_by_time(house: House) -> None:
     clients = [house.connect()[0] for _ in range(100)]
     for client in clients:
         client.sendall(_SHORT * 1000)
-    house.reactor.doRead()
+    house.reactor.epoll_set.doRead()
     assert 1000 <= len(house.served) < 1100
 
 
@@ -132,7 +132,7 @@ def test_those_that_take_long_do_not_hold_up_the_rest_and_are_served_to_the_end(
 def test_the_reactor_has_its_turn_although_all_take_long(house: House) -> None:
     house.have_set_aside()
     begun = house.now
-    house.reactor.doRead()
+    house.reactor.epoll_set.doRead()
     assert house.now - begun < 0.008
 
 
@@ -161,7 +161,7 @@ def test_only_one_comes_back_at_a_time(house: House) -> None:
     for client, _ in three:
         client.sendall(_SHORT)
     before = [house.is_first(worker) for _, worker in three]
-    house.reactor._aside.doRead()
+    house.reactor.epoll_set._aside.doRead()
     assert before == [False] * 3
     assert [house.is_first(worker) for _, worker in three].count(True) == 1
 
@@ -181,7 +181,7 @@ def test_a_connection_with_tls_begins_aside_even_if_no_others_take_long(house: H
     factory = TLSFactory(cast(TimestampFactory, service.factory), credentials, connections, service.reactor)
     port = house.reactor.listenTCP(0, factory, 1, "127.0.0.1")
     with socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE):
-        house.turn(lambda: bool(house.reactor._aside._readers))
+        house.turn(lambda: bool(house.reactor.epoll_set._aside._readers))
 
 
 def test_when_none_takes_long_any_more_a_new_connection_begins_among_the_first(house: House) -> None:
@@ -204,7 +204,7 @@ def test_one_aside_can_be_paused_aborted_and_end_as_the_others_can(house: House)
     _, worker = house.have_set_aside()
     worker.transport.pauseProducing()
     before = len(house.served)
-    house.reactor.doRead()
+    house.reactor.epoll_set.doRead()
     assert len(house.served) == before
     worker.transport.resumeProducing()
     house.turn(lambda: len(house.served) == 50)
@@ -225,7 +225,7 @@ def test_one_that_waits_to_write_goes_on_writing_when_it_is_set_aside(reading: b
     client.settimeout(0.01)
     deadline = time.monotonic() + PATIENCE
     while len(received) < size and time.monotonic() < deadline:
-        house.reactor.doRead()
+        house.reactor.epoll_set.doRead()
         received += client.recv(1 << 20)
     assert len(received) == size
     worker.transport.resumeProducing()
@@ -236,7 +236,7 @@ def test_one_that_waits_to_write_goes_on_writing_when_it_is_set_aside(reading: b
 def test_when_the_reactor_stops_those_aside_end_too(house: House) -> None:
     client, worker = house.have_set_aside()
     assert worker.transport.connected
-    house.reactor.connectionLost(Failure(ConnectionError()))
+    house.reactor.epoll_set.connectionLost(Failure(ConnectionError()))
     assert not worker.transport.connected
-    assert house.reactor._aside.fileno() == -1
+    assert house.reactor.epoll_set._aside.fileno() == -1
     assert client.recv(1) == _LONG

@@ -8,6 +8,8 @@ is refused before OpenSSL sees it.
 
 from __future__ import annotations
 
+import struct
+
 # RFC 8446, sections 5.1, 4, 4.2 and 4.2.7.
 _HANDSHAKE_RECORD = 22
 _CLIENT_HELLO = 1
@@ -46,7 +48,7 @@ class ClientHello:
                 raise RefusedHello
             end = 4 + int.from_bytes(self._message[1:4], "big")
             if 4 <= len(self._message) >= end:
-                _check(memoryview(self._message)[4:end])
+                _check(bytes(self._message[4:end]))
                 return True
         if len(self.received) > _LONGEST:
             raise RefusedHello("its ClientHello is too long")
@@ -65,7 +67,7 @@ class ClientHello:
         return True
 
 
-def _check(hello: memoryview) -> None:
+def _check(hello: bytes) -> None:
     """
     Refuse a ClientHello for which OpenSSL would choose a finite-field group.
 
@@ -85,47 +87,56 @@ def _is_finite_field(group: int) -> bool:
     return group >> 8 == 1  # RFC 7919, section 2
 
 
-def _extensions(hello: memoryview) -> dict[int, memoryview]:
+def _extensions(hello: bytes) -> dict[int, bytes]:
     """Return the contents of the extensions by their types."""
     rest = hello[34:]  # after a version and a random value
     for size in (1, 2, 1):  # the session, the ciphers, the compressions
         _, rest = _split(rest, size)
     block, rest = _split(rest, 2) if rest else (rest, rest)
-    if rest:
+    entries = _entries(block)
+    extensions = dict(entries)
+    if rest or len(extensions) != len(entries):
         raise RefusedHello
-    extensions: dict[int, memoryview] = {}
-    while block:
-        kind = int.from_bytes(block[:2], "big")
-        if kind in extensions:
-            raise RefusedHello
-        extensions[kind], block = _split(block[2:], 2)
     return extensions
 
 
 # An extension with an empty list, for one that is not there.
-_NOTHING = memoryview(bytes(2))
+_NOTHING = bytes(2)
+
+# Of an entry in a list of extensions or of key shares: a type or group, and the length of what follows.
+_HEADER = struct.Struct("!HH")
 
 
-def _groups(extension: memoryview) -> list[int]:
+def _entries(block: bytes) -> list[tuple[int, bytes]]:
+    """Return what is in a list of extensions or of key shares: the types or groups, and the contents."""
+    entries = []
+    place = 0
+    while len(block) - place >= _HEADER.size:
+        kind, length = _HEADER.unpack_from(block, place)
+        place += _HEADER.size + length
+        entries.append((kind, block[place - length : place]))
+    if place != len(block):
+        raise RefusedHello
+    return entries
+
+
+def _groups(extension: bytes) -> tuple[int, ...]:
+    """Return the groups that a client supports."""
     content, rest = _split(extension, 2)
     if rest or len(content) % 2:
         raise RefusedHello
-    return [int.from_bytes(content[place : place + 2], "big") for place in range(0, len(content), 2)]
+    return struct.unpack(f"!{len(content) // 2}H", content)
 
 
-def _shared_groups(extension: memoryview) -> list[int]:
+def _shared_groups(extension: bytes) -> list[int]:
     """Return the groups for which there is a key share."""
-    entries, rest = _split(extension, 2)
+    shares, rest = _split(extension, 2)
     if rest:
         raise RefusedHello
-    groups = []
-    while entries:
-        groups.append(int.from_bytes(entries[:2], "big"))
-        _, entries = _split(entries[2:], 2)
-    return groups
+    return [group for group, _ in _entries(shares)]
 
 
-def _split(data: memoryview, size: int) -> tuple[memoryview, memoryview]:
+def _split(data: bytes, size: int) -> tuple[bytes, bytes]:
     """Return what stands after its length, which takes ``size`` bytes, and what follows it."""
     end = size + int.from_bytes(data[:size], "big")
     if not size <= len(data) >= end:

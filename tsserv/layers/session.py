@@ -63,12 +63,6 @@ class Session:
         """Take ``data`` from the client, to be read."""
         self._incoming.write(data)
 
-    @property
-    def pending(self) -> bool:
-        """Whether anything received has not been read."""
-        # To read in vain raises an exception, which is slow.
-        return bool(self._incoming.pending or self._tls.pending())
-
     def read(self, size: int) -> bytes | None:
         """
         Decrypt the next record, or ``size`` bytes of it if it is longer.
@@ -76,6 +70,8 @@ class Session:
         :return: empty at the client's close_notify; ``None`` if more has to be received first.
         :raises TLSError: if it cannot be decrypted.
         """
+        if not (self._incoming.pending or self._tls.pending()):
+            return None  # OpenSSL would say so by an exception, which is slow
         try:
             return self._tls.read(size)
         except ssl.SSLWantReadError:
@@ -83,18 +79,14 @@ class Session:
         except ssl.SSLError as error:
             raise TLSError(error.reason or str(error)) from error
 
-    @property
-    def full(self) -> bool:
-        """Whether so much has been written that it should be sent now."""
-        return bool(self._pieces)
-
-    def write(self, data: bytes) -> None:
-        """Encrypt ``data``."""
+    def write(self, data: bytes) -> bool:
+        """Encrypt ``data``; return whether so much has been written that it should be sent now."""
         for place in range(0, len(data), _PIECE):
             piece = data[place : place + _PIECE]
             if self._outgoing.pending + len(piece) > _PIECE:
                 self._pieces.append(self._outgoing.read())
             self._tls.write(piece)
+        return bool(self._pieces)
 
     def close(self) -> None:
         """Add a close_notify, if the handshake is complete."""

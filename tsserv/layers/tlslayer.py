@@ -15,7 +15,7 @@ above, which closes.  An error of TLS closes the connection in any state.
 
 from __future__ import annotations
 
-from typing import Any
+from operator import attrgetter
 
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.python.failure import Failure
@@ -120,20 +120,17 @@ class TLSLayer(Preface):
 
     def _answer(self) -> int:
         """Decrypt what has been received and have it answered; return how many records that were."""
-        records, ended = 0, False
+        records = 0
+        data: bytes | None = None
         try:
-            while self._session.pending and not self._paused:
-                data = self._session.read(self.bufferSize)
-                if not data:
-                    ended = data is not None
-                    break
+            while not self._paused and (data := self._session.read(self.bufferSize)):
                 records += 1
                 self._inner.dataReceived(data)
         except TLSError as error:
             self._fail(str(error))
             return records
         self._flush()
-        if ended:
+        if data == b"":
             self._end()
         return records
 
@@ -158,15 +155,11 @@ class TLSLayer(Preface):
             self.sent += len(data)
             self.transport.write(data)
 
-    # Called by the protocol above; everything else that it calls is the connection's
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self.transport, name)
+    # Called by the protocol above
 
     def write(self, data: bytes) -> None:
         """Encrypt, and send at the end of the turn, or now if it is much."""
-        self._session.write(data)
-        if self._session.full:
+        if self._session.write(data):
             self._flush()
 
     def loseConnection(self) -> None:
@@ -181,6 +174,10 @@ class TLSLayer(Preface):
         else:
             self._closing = LingeringClose(self.transport, self._factory.clock)
 
+    def stopProducing(self) -> None:
+        """Close: the connection has ended."""
+        self.transport.stopProducing()
+
     def pauseProducing(self) -> None:
         """Stop reading, and stop decrypting what has been read."""
         self._paused = True
@@ -192,3 +189,11 @@ class TLSLayer(Preface):
         self._answer()
         if not self._paused:
             self.transport.resumeProducing()
+
+
+# All else that the protocol above asks for is the connection's.  A __getattr__ would slow down every use.
+for _name in (
+    *("abortConnection", "dataBuffer", "getHandle", "offset", "protocol", "registerProducer"),
+    *("unregisterProducer", "_tempDataLen"),
+):
+    setattr(TLSLayer, _name, property(attrgetter(f"transport.{_name}")))

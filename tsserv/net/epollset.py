@@ -38,6 +38,9 @@ class EpollSet(_DisconnectSelectableMixin):
     :param reactor: has the epoll set as a reader.
     """
 
+    #: The reactor that its descriptors have: a :class:`tsserv.net.wrapper.WatchingReactor`.
+    reactor: Any
+
     def __init__(self, reactor: Any) -> None:  # noqa: ANN401 (whatever else it provides)
         self._reactor = reactor
         self._epoll: select.epoll | None = None
@@ -123,9 +126,6 @@ class EpollSet(_DisconnectSelectableMixin):
             self._end()
             self._epoll.close()
             self._epoll = None
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._reactor, name)
 
     def _begin(self) -> None:
         """Have the reactor call :meth:`doRead`."""

@@ -17,11 +17,11 @@ from twisted.internet import unix
 from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.interfaces import IProtocolFactory, IReactorFDSet
 from twisted.logger import Logger
-from zope.interface import directlyProvides, providedBy
 
 from tsserv.net.nesting import WaitingEpollSet
 from tsserv.net.port import EagerPort, EagerUNIXPort, log_accept_error
 from tsserv.net.server import UNIXServer
+from tsserv.net.wrapper import WatchingReactor, Wrapper
 
 _log = Logger("tsserv")
 
@@ -36,14 +36,8 @@ def eager(reactor: Any, **options: Any) -> Any:  # noqa: ANN401 (any reactor, wh
     return PlainReactor(reactor)
 
 
-class PlainReactor:
+class PlainReactor(Wrapper):
     """Wraps a reactor: on ``::`` it listens for IPv4 too, and no client can pass it file descriptors."""
-
-    def __init__(self, reactor: Any) -> None:  # noqa: ANN401
-        self._reactor = reactor
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._reactor, name)
 
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> Any:  # noqa: ANN401
         """See :class:`twisted.internet.interfaces.IReactorTCP`."""
@@ -73,7 +67,7 @@ def _without_descriptors(port: Any) -> Any:  # noqa: ANN401
     return port
 
 
-class EagerReactor(WaitingEpollSet):
+class EagerReactor(WatchingReactor):
     """
     Wraps a reactor: listens with its own epoll set, and hands everything else on.
 
@@ -89,10 +83,10 @@ class EagerReactor(WaitingEpollSet):
         reuse_port: bool = False,
         accept_failed: Callable[[OSError], None] = log_accept_error,
     ) -> None:
-        super().__init__(reactor)
+        super().__init__(reactor, WaitingEpollSet(reactor))
+        self.epoll_set.reactor = self
         self._reuse_port = reuse_port
         self._accept_failed = accept_failed
-        directlyProvides(self, providedBy(reactor))
 
     def listenTCP(
         self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = ""

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
 from tsserv.net.epollset import EpollSet
+from tsserv.net.wrapper import WatchingReactor
 
 # How long descriptors are served before the reactor has its turn, with its timers and signals, in seconds.
 _TURN = 0.005
@@ -38,8 +39,9 @@ _LONG = 0.0002
 
 def set_aside(transport: Any) -> None:  # noqa: ANN401 (any transport)
     """Serve a new connection as if its reads had taken long: the next ones will."""
-    if isinstance(transport.reactor, FairEpollSet):
-        transport.reactor.set_aside(transport.fileno())
+    epoll_set = getattr(transport.reactor, "epoll_set", None)
+    if isinstance(epoll_set, FairEpollSet):
+        epoll_set.set_aside(transport.fileno())
 
 
 class _MeasuringEpollSet(EpollSet):
@@ -73,7 +75,7 @@ class _MeasuringEpollSet(EpollSet):
         """Have another epoll set serve a connection."""
         connection = self._connection(fd)
         if connection is not None:
-            connection.reactor = other
+            connection.reactor = other.reactor
             if fd in self._readers:
                 other._add(connection, other._readers, other._writers)
             if fd in self._writers:
@@ -157,6 +159,7 @@ class _Aside(_MeasuringEpollSet):
     def __init__(self, first: FairEpollSet) -> None:
         super().__init__(first)
         self._first = first
+        self.reactor = WatchingReactor(first._reactor, self)
 
     def doRead(self) -> None:
         """Serve one that is ready."""
