@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tsserv.net.closing import accept_and_close
 from tsserv.net.reactor import EagerReactor, PlainReactor, eager
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="there is no epoll")
@@ -483,6 +484,19 @@ def test_an_error_of_accept_is_reported_and_the_next_client_is_accepted(
         assert {*logged} == {f"cannot accept a connection: [Errno {error}] {os.strerror(error)}"}
         client.sendall(b"x")
         running.turn(lambda: arrived(client))
+
+
+def test_an_error_of_accept_keeps_nobody_from_being_served_at_the_end(
+    running: Running, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    real, calls = socket.socket._accept, iter([failing(errno.EPROTO)] * 2)  # type: ignore[attr-defined]
+    monkeypatch.setattr(socket.socket, "_accept", lambda listening: next(calls, real)(listening))
+    with socket.create_connection(("127.0.0.1", running.port.getHost().port), PATIENCE) as client:
+        accept_and_close(running.port)
+        client.sendall(b"x")
+        running.turn(lambda: arrived(client))
+        assert client.recv(9) == b"x"
+    assert len([line for line in logged if line.startswith("cannot accept")]) == 2
 
 
 @pytest.mark.parametrize("error", [errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])

@@ -81,12 +81,14 @@ class Session:
 
     def write(self, data: bytes) -> bool:
         """Encrypt ``data``; return whether so much has been written that it should be sent now."""
+        if self._outgoing.pending + len(data) <= _PIECE:
+            self._tls.write(data)
+            return False
         for place in range(0, len(data), _PIECE):
-            piece = data[place : place + _PIECE]
-            if self._outgoing.pending + len(piece) > _PIECE:
+            if self._outgoing.pending:
                 self._pieces.append(self._outgoing.read())
-            self._tls.write(piece)
-        return bool(self._pieces)
+            self._tls.write(data[place : place + _PIECE])
+        return True
 
     def close(self) -> None:
         """Add a close_notify, if the handshake is complete."""

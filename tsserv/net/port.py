@@ -48,22 +48,24 @@ class _QuickPort(tcp.Port):
         Linux reports errors of the network here that have already ended the new connection, and says to
         treat them as if nobody waited (accept(2), "Error handling"). Twisted would log a traceback for most.
         """
-        accepted = 0
-        while accepted < self.numberAccepts:
+        asked = 0
+        while asked < self.numberAccepts:
             try:
                 fd, address = self.socket._accept()  # type: ignore[union-attr]  # private, so mypy has no type for it
             except BlockingIOError:
                 break
             except OSError as error:
                 self._accept_failed(error)
-                break
-            accepted += 1
-            try:
-                self._begin(fd, address)
-            except BaseException:  # the epoll set would take it for the end of the listener
-                _log.failure("Unhandled error in {factory}", factory=self.factory)
+                if error.errno in _NO_ROOM:
+                    break
+            else:
+                try:
+                    self._begin(fd, address)
+                except BaseException:  # the epoll set would take it for the end of the listener
+                    _log.failure("Unhandled error in {factory}", factory=self.factory)
+            asked += 1
         # To ask in vain takes 1.7 microseconds: no more are expected the next time, unless all were there.
-        self.numberAccepts = _MOST if accepted == self.numberAccepts else max(1, accepted)
+        self.numberAccepts = _MOST if asked == self.numberAccepts else max(1, asked)
 
     def _begin(self, fd: int, address: Any) -> None:  # noqa: ANN401 (its type depends on the family)
         # accept() of a socket takes 1.6 microseconds more: it looks up the names of its family and type.
