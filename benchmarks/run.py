@@ -32,8 +32,8 @@ of the multiple.
 
 """
 _EPILOG = """
-A run takes about three quarters of an hour. Leave the machine alone meanwhile: the servers use one core, the
-load another. docs/benchmarks.md explains what is measured, and how.
+A run takes more than an hour, and may be interrupted after any round. Leave the machine alone meanwhile: the
+servers use one core, the load another. docs/benchmarks.md explains what is measured, and how.
 """
 
 
@@ -154,7 +154,7 @@ def measure(chosen: argparse.Namespace, wanted: Sequence[Measure], scratch: Path
 
 
 def write(found: Sequence[Result], rounds: int, output: Path) -> None:
-    """Write tables, charts and ``results.json``; a run may be interrupted after any round."""
+    """Write tables, charts and ``results.json`` of the rounds so far."""
     about = machine.describe()
     caption = machine.caption(about, rounds)
     (output / "results.json").write_text(as_json(found, about, rounds))
