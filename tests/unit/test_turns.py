@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -13,6 +14,7 @@ import pytest
 from certificates import Files
 from fakes import Service
 from processes import PATIENCE, receive
+from twisted.internet import tcp
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
@@ -175,13 +177,37 @@ def test_a_new_connection_begins_aside_while_others_take_long(house: House) -> N
     assert client.recv(9) == _SHORT
 
 
-def test_a_connection_with_tls_begins_aside_even_if_no_others_take_long(house: House, files: Files) -> None:
+def listen_with_tls(house: House, files: Files) -> tuple[str, int]:
+    """Have the reactor listen with TLS, and return the address."""
     service = Service()
     connections, credentials = service.connections, Credentials(str(files.certificate), str(files.key))
     factory = TLSFactory(cast(TimestampFactory, service.factory), credentials, connections, service.reactor)
-    port = house.reactor.listenTCP(0, factory, 1, "127.0.0.1")
-    with socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE):
+    return "127.0.0.1", house.reactor.listenTCP(0, factory, 1, "127.0.0.1").getHost().port
+
+
+def test_a_connection_with_tls_begins_aside_even_if_no_others_take_long(house: House, files: Files) -> None:
+    with socket.create_connection(listen_with_tls(house, files), PATIENCE):
         house.turn(lambda: bool(house.reactor.epoll_set._aside._readers))
+
+
+def test_when_its_handshake_is_complete_it_is_aside_no_more_however_long_that_took(
+    house: House, files: Files
+) -> None:
+    aside = house.reactor.epoll_set._aside
+    seconds = count()
+    aside._cpu = lambda: next(seconds)
+    with (
+        socket.create_connection(listen_with_tls(house, files), PATIENCE) as plain,
+        files.context().wrap_socket(
+            plain, server_hostname="127.0.0.1", do_handshake_on_connect=False
+        ) as client,
+    ):
+        shaking = threading.Thread(target=client.do_handshake)
+        shaking.start()
+        house.turn(lambda: bool(aside._readers))
+        house.turn(lambda: not aside._readers)
+        shaking.join(PATIENCE)
+        assert any(isinstance(reader, tcp.Server) for reader in house.reactor.getReaders())
 
 
 def test_when_none_takes_long_any_more_a_new_connection_begins_among_the_first(house: House) -> None:

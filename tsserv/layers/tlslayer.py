@@ -27,7 +27,7 @@ from tsserv.layers.preface import Preface, PrefaceFactory
 from tsserv.layers.session import Session, TLSError
 from tsserv.net.queues import unsent
 from tsserv.net.server import end_reading
-from tsserv.net.turns import set_aside
+from tsserv.net.turns import bring_back, set_aside
 from tsserv.protocol import TimestampProtocol
 
 # How many bytes to read at once, at first and at most: the longest record (RFC 8446, section 5.2), which is
@@ -112,6 +112,7 @@ class TLSLayer(Preface):
             self._fail(str(error))
             return
         if complete:
+            bring_back(self.transport)
             self._served = self.end_preface()
             self._inner.makeConnection(self)
             self._answer()

@@ -7,7 +7,7 @@ message, but 700 for 16 KiB of newlines, and 2,300 for a TLS handshake on P-384.
 - a connection whose reads take long is set aside: it moves to a second epoll set, which is one descriptor of
   the first, and serves one connection each time that it is served itself;
 - while there are such connections, new ones begin aside, and connections with TLS always do;
-- after a short read a connection moves to the first.
+- after a short read a connection moves to the first, and so it does when its TLS handshake is complete.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ def set_aside(transport: Any) -> None:  # noqa: ANN401 (any transport)
     epoll_set = getattr(transport.reactor, "epoll_set", None)
     if isinstance(epoll_set, FairEpollSet):
         epoll_set.set_aside(transport.fileno())
+
+
+def bring_back(transport: Any) -> None:  # noqa: ANN401 (any transport)
+    """Serve a connection among those whose reads are short: what has taken long is over."""
+    epoll_set = getattr(transport.reactor, "epoll_set", None)
+    if isinstance(epoll_set, _Aside):
+        epoll_set.bring_back(transport.fileno())
 
 
 class _MeasuringEpollSet(EpollSet):
@@ -161,10 +168,14 @@ class _Aside(_MeasuringEpollSet):
         self._first = first
         self.reactor = WatchingReactor(first._reactor, self)
 
+    def bring_back(self, fd: int) -> None:
+        """Hand a connection back to the others' epoll set."""
+        self._hand_over(fd, self._first)
+
     def doRead(self) -> None:
         """Serve one that is ready."""
         fd, long = self._serve_one(0)
         if long:
             self._first.be_wary()
         else:
-            self._hand_over(fd, self._first)
+            self.bring_back(fd)
