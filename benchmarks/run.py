@@ -153,9 +153,8 @@ def measure(chosen: argparse.Namespace, wanted: Sequence[Measure], scratch: Path
         yield results(wanted, readings)
 
 
-def write(found: Sequence[Result], rounds: int, output: Path) -> None:
-    """Write tables, charts and ``results.json`` of the rounds so far."""
-    about = machine.describe()
+def write(found: Sequence[Result], about: dict[str, str], rounds: int, output: Path) -> None:
+    """Write tables, charts and ``results.json`` of the rounds so far; ``about`` is the machine."""
     caption = machine.caption(about, rounds)
     (output / "results.json").write_text(as_json(found, about, rounds))
     tables = "\n".join(as_tables(found))
@@ -173,9 +172,15 @@ def main() -> None:
             raise Failed(f"--output: cannot make {str(chosen.output)!r}: {error.strerror}") from error
     wanted = choose_measures(chosen)
     output = chosen.output or Path(tempfile.mkdtemp(prefix="tsserv-benchmarks-"))
+    about = machine.describe()
+    rounds = 0
     with tempfile.TemporaryDirectory() as scratch:
-        for rounds, found in enumerate(measure(chosen, wanted, Path(scratch)), 1):
-            write(found, rounds, output)
+        try:
+            for found in measure(chosen, wanted, Path(scratch)):
+                write(found, about, rounds + 1, output)
+                rounds += 1
+        except KeyboardInterrupt:
+            raise Failed(f"interrupted; rounds that were completed: {rounds}; results: {output}") from None
     print("\n".join(as_tables(found)))
     print(f"tables, charts and results.json: {output}")
 
@@ -187,4 +192,4 @@ if __name__ == "__main__":
     except Failed as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
-        sys.exit("interrupted: only whole rounds were written")
+        sys.exit("interrupted before the first round")
