@@ -4,6 +4,7 @@ tsserv, and beside it a timer that prints how late it fires.
 Everything else in the same reactor waits as long.  The arguments are those of ``twistd tsserv``.
 """
 
+import random
 import sys
 import time
 
@@ -12,14 +13,16 @@ from twisted.logger import globalLogBeginner, textFileLogObserver
 
 from tsserv.tap import Options, makeService
 
-INTERVAL = 0.01  # seconds
+# Seconds on average: at a fixed interval, most ticks would fall into the same moment of the reactor's turns.
+INTERVAL = 0.01
 
 
 def tick(due: float) -> None:
     """Print how late it is, in seconds, and the time of the monotonic clock."""
     now = time.monotonic()
     print(f"late by {now - due:.6f} at {now:.6f}", flush=True)
-    reactor.callLater(INTERVAL, tick, now + INTERVAL)
+    delay = random.uniform(0, 2 * INTERVAL)
+    reactor.callLater(delay, tick, now + delay)
 
 
 globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stdout)], redirectStandardIO=False)

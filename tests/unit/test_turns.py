@@ -109,7 +109,7 @@ def test_a_turn_ends_by_time(house: House) -> None:
     for client in clients:
         client.sendall(_SHORT * 1000)
     house.reactor.epoll_set.doRead()
-    assert 1000 <= len(house.served) < 1100
+    assert 400 <= len(house.served) < 440
 
 
 def test_those_that_take_long_do_not_hold_up_the_rest_and_are_served_to_the_end(house: House) -> None:
@@ -135,7 +135,7 @@ def test_the_reactor_has_its_turn_although_all_take_long(house: House) -> None:
     house.have_set_aside()
     begun = house.now
     house.reactor.epoll_set.doRead()
-    assert house.now - begun < 0.008
+    assert house.now - begun < 0.005
 
 
 def test_one_that_takes_long_once_is_not_set_aside(house: House) -> None:

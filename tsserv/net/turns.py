@@ -23,7 +23,7 @@ from tsserv.net.epollset import EpollSet
 from tsserv.net.wrapper import WatchingReactor
 
 # How long descriptors are served before the reactor has its turn, with its timers and signals, in seconds.
-_TURN = 0.005
+_TURN = 0.002
 
 # How many are served at once, and how long that should take at most, in seconds.
 _BATCH = 32
