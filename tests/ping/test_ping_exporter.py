@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 from conftest import program
-from pinging import Ping, serving
+from pinging import Ping, refusing, serving
 from processes import PATIENCE, Twistd, environment, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from readme import blocks
@@ -133,11 +133,10 @@ def test_what_it_counts_is_what_happened() -> None:
 
 
 def test_a_target_that_is_down_and_one_that_restarts(serve: Callable[..., Twistd]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        down = f"127.0.0.1:{listener.getsockname()[1]}"
     service = serve()
     target = f"127.0.0.1:{service.port}"
-    with exporting(down, target, "--interval", 0.05) as running:
+    with refusing() as port, exporting(f"127.0.0.1:{port}", target, "--interval", 0.05) as running:
+        down = f"127.0.0.1:{port}"
         running.wait_for(target, lambda of: of.get(("up",)) == 1)
         service.process.terminate()
         service.process.wait(PATIENCE)

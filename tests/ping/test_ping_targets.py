@@ -13,11 +13,12 @@ import sysconfig
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pinging import Ping, serving
+from pinging import Ping, refusing, serving
 from processes import PATIENCE, Twistd, environment
 
 from tsserv.ping.interrupt import Interrupt
@@ -36,13 +37,6 @@ def answer(client: socket.socket, ahead: float = 0.0, pause: float = 0.0) -> Non
         stamped = stamp() + data
         time.sleep(pause)
         client.sendall(stamped)
-
-
-def closed_port() -> int:
-    """Return a port where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def of_target(lines: str, port: int) -> list[dict[str, Any]]:
@@ -69,10 +63,9 @@ def test_each_target_is_measured_on_its_own(ping: Ping) -> None:
 
 
 def test_a_target_that_is_down_stops_no_other(ping: Ping) -> None:
-    down = closed_port()
-    with serving(answer) as port:
+    with serving(answer) as port, refusing() as down, refusing() as other:
         done = ping(f"127.0.0.1:{down}", f"127.0.0.1:{port}", *QUICK)
-        alone = ping(f"127.0.0.1:{down}", f"127.0.0.1:{closed_port()}", *QUICK)
+        alone = ping(f"127.0.0.1:{down}", f"127.0.0.1:{other}", *QUICK)
     refused = f"cannot connect to 127.0.0.1:{down}: Connection refused"
     assert (done.status, done.err) == (1, f"tsserv-ping: 127.0.0.1:{down}: {refused}\n")
     assert f"\n127.0.0.1:{down}: seq=5 lost: {refused}\n" in done.out
@@ -140,9 +133,10 @@ def test_a_connection_without_an_answer_holds_up_no_other(ping: Ping) -> None:
 
 
 def test_a_target_that_comes_up_is_found_and_ctrl_c_shows_the_table(serve: Callable[..., Twistd]) -> None:
-    port, late = serve().port, closed_port()
+    keeping = ExitStack()
+    port, late = serve().port, keeping.enter_context(refusing())
     command = [str(PROGRAM), f"127.0.0.1:{port}", f"127.0.0.1:{late}", "--interval", "0.1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+    with keeping, subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         lines = process.stdout
 
@@ -150,6 +144,7 @@ def test_a_target_that_comes_up_is_found_and_ctrl_c_shows_the_table(serve: Calla
             next(line for line in lines if re.match(pattern, line))
 
         wait_for(rf"127\.0\.0\.1:{late}: seq=2 lost: ")
+        keeping.close()
         serve(f"--port={late}")
         wait_for(rf"127\.0\.0\.1:{late}: the service is back after \S+ s: \d+ probes? lost")
         wait_for(rf"127\.0\.0\.1:{late}: seq=\d+ rtt=")
@@ -175,8 +170,7 @@ def test_each_begins_at_its_own_time_within_the_interval(monkeypatch: pytest.Mon
 
 
 def test_each_probe_over_a_connection_of_its_own(ping: Ping) -> None:
-    down = closed_port()
-    with serving(answer) as port:
+    with serving(answer) as port, refusing() as down:
         done = ping(f"127.0.0.1:{down}", f"127.0.0.1:{port}", *QUICK, "--reconnect")
     assert done.status == 1
     assert f"\n127.0.0.1:{down}: seq=5 lost: cannot connect to " in done.out
@@ -184,8 +178,8 @@ def test_each_probe_over_a_connection_of_its_own(ping: Ping) -> None:
 
 
 def test_once_ends_each_on_its_own(ping: Ping) -> None:
-    with serving(answer) as port:
-        done = ping(f"127.0.0.1:{closed_port()}", f"127.0.0.1:{port}", *QUICK, "--once", "--json")
+    with serving(answer) as port, refusing() as down:
+        done = ping(f"127.0.0.1:{down}", f"127.0.0.1:{port}", *QUICK, "--once", "--json")
     assert of_target(done.out, port)[-1]["answered"] == 5
     assert done.status == 1
 

@@ -57,6 +57,14 @@ def serving(handle: Handler, *, context: ssl.SSLContext | None = None) -> Iterat
             thread.join()
 
 
+@contextmanager
+def refusing() -> Iterator[int]:
+    """Keep a port of 127.0.0.1 where nothing listens; return it."""
+    with socket.socket() as keeper:  # or somebody else might get the port
+        keeper.bind(("127.0.0.1", 0))
+        yield keeper.getsockname()[1]
+
+
 @dataclass
 class Done:
     """What a run of ``tsserv-ping`` left."""
