@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 _log = Logger("tsserv")
 
-# How many connections are looked at in one turn of the reactor: it takes a quarter of a millisecond.
+# How many connections are looked at in one turn of the reactor: it takes a third of a millisecond.
 _AT_ONCE = 100
 
 _T = TypeVar("_T")
