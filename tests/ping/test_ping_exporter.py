@@ -135,8 +135,7 @@ def test_what_it_counts_is_what_happened() -> None:
 def test_a_target_that_is_down_and_one_that_restarts(serve: Callable[..., Twistd]) -> None:
     service = serve()
     target = f"127.0.0.1:{service.port}"
-    with refusing() as port, exporting(f"127.0.0.1:{port}", target, "--interval", 0.05) as running:
-        down = f"127.0.0.1:{port}"
+    with refusing() as port, exporting(down := f"127.0.0.1:{port}", target, "--interval", 0.05) as running:
         running.wait_for(target, lambda of: of.get(("up",)) == 1)
         service.process.terminate()
         service.process.wait(PATIENCE)

@@ -86,7 +86,7 @@ def test_a_clock_that_is_set_back_delays_nothing(
         assert time_of(draining) < before
         service.process.terminate()
         # Not by the log: libfaketime has the service wait too shortly for its last lines to be written.
-        with pytest.raises(ConnectionError):  # by the drain timeout: it is not idle
+        with pytest.raises(ConnectionResetError):  # by the drain timeout: it is not idle
             all(map(time_of, repeat(draining)))
         service.process.wait(PATIENCE)
 
